@@ -1,0 +1,169 @@
+package shoal
+
+import (
+	"github.com/shoalmq/shoal/packets"
+)
+
+// ackSlot is an answer to a packet of the client's. Answers leave in the order of the packets [MQTT-4.6.0-2, -3], also when
+// a later one is ready before an earlier one.
+type ackSlot struct {
+	id      uint16
+	typ     packets.Type
+	code    packets.ReasonCode
+	pending *pendingAnswer // nil: ready
+}
+
+// pendingAnswer is the wait for the acceptance of one message. It outlives the connection, so that a client that sends a QoS 2
+// message again on its next connection gets the answer to the first. Its fields are guarded by the session's lock.
+type pendingAnswer struct {
+	done bool
+	code packets.ReasonCode
+}
+
+// answer queues an answer. The caller holds s.mu, and flushes c afterwards.
+func (c *conn) answer(slot ackSlot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acks = append(c.acks, slot)
+	c.releaseAcks()
+}
+
+// releaseAcks appends the answers at the front that are ready to the outbox. The caller holds s.mu and c.mu.
+func (c *conn) releaseAcks() {
+	n := 0
+	for ; n < len(c.acks); n++ {
+		slot := &c.acks[n]
+		if slot.pending != nil {
+			if !slot.pending.done {
+				break
+			}
+			if slot.pending.code.IsError() {
+				slot.code = slot.pending.code
+			}
+		}
+		c.appendAck(slot)
+	}
+	c.acks = c.acks[:copy(c.acks, c.acks[n:])]
+	if len(c.acks) == 0 && cap(c.acks) > 256 {
+		c.acks = nil
+	}
+}
+
+func (c *conn) appendAck(slot *ackSlot) {
+	if slot.code.IsError() && c.version < packets.V5 && slot.pending != nil {
+		// 3.1.1 cannot say that a message was not accepted, and it must not be acknowledged: the connection ends.
+		c.kick(kicked{code: slot.code, silent: true})
+		return
+	}
+	if slot.typ == packets.TypePubAck || (slot.typ == packets.TypePubRec && slot.code.IsError()) {
+		c.s.core.Finish()
+	}
+	c.out.Commit(packets.AppendAck(c.out.Reserve(8), slot.typ, c.version, slot.id, slot.code))
+}
+
+// answerPublish answers a PUBLISH that was routed: at once, or when its acceptance is complete.
+func (c *conn) answerPublish(sc *scratch, slot ackSlot, a *acceptance) {
+	s := c.s
+	if a == nil {
+		s.mu.Lock()
+		if s.conn == c {
+			c.answer(slot)
+			sc.soil(c)
+		}
+		s.mu.Unlock()
+		return
+	}
+	p := new(pendingAnswer)
+	slot.pending = p
+	s.mu.Lock()
+	if slot.typ == packets.TypePubRec {
+		s.core.SetToken(slot.id, p)
+	}
+	if s.conn == c {
+		c.answer(slot)
+	}
+	s.mu.Unlock()
+	a.then = func(code packets.ReasonCode) { s.resolve(p, slot, code) }
+	a.finish(packets.Success)
+}
+
+// resolve completes a pending answer and sends it on the connection the session has now.
+func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCode) {
+	if !code.IsError() && !s.b.serving() {
+		// The lease ran out while the message was on its way: whoever subscribed meanwhile may have been missed.
+		code = packets.ServerUnavailable
+	}
+	s.mu.Lock()
+	p.done, p.code = true, code
+	if slot.typ == packets.TypePubRec {
+		if code.IsError() {
+			s.core.Release(slot.id)
+		} else {
+			s.core.SetToken(slot.id, nil)
+		}
+	}
+	c := s.conn
+	if c != nil {
+		c.mu.Lock()
+		c.releaseAcks()
+		c.mu.Unlock()
+	}
+	s.mu.Unlock()
+	if c != nil {
+		c.flush()
+		c.wakeReader()
+	}
+}
+
+// repeatPubRec answers a QoS 2 PUBLISH that was received before. The caller holds s.mu.
+func (c *conn) repeatPubRec(id uint16, token any) {
+	slot := ackSlot{id: id, typ: packets.TypePubRec}
+	if p, ok := token.(*pendingAnswer); ok {
+		c.mu.Lock()
+		for i := range c.acks {
+			if c.acks[i].pending == p {
+				c.mu.Unlock()
+				return // its answer is on the way
+			}
+		}
+		c.mu.Unlock()
+		slot.pending = p
+	}
+	c.answer(slot)
+}
+
+// awaitAcks keeps the reader from reading on while more answers are outstanding than the client may have. It is what bounds a client
+// of MQTT 3, which has not been told of the Receive Maximum.
+func (c *conn) awaitAcks() {
+	for {
+		c.mu.Lock()
+		if len(c.acks) <= int(c.b.limits.ReceiveMaximum) || c.broken != nil {
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		if c.order.Load() != nil {
+			return
+		}
+		select {
+		case <-c.wake:
+		case <-c.b.life.Done():
+			return
+		}
+	}
+}
+
+// wakeReader lets a reader that waits in awaitAcks look again.
+func (c *conn) wakeReader() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// dropAcks forgets the answers that wait, at the end of the connection.
+func (c *conn) dropAcks() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acks = nil
+}

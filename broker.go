@@ -1,0 +1,372 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/listen"
+	"github.com/shoalmq/shoal/internal/outbox"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// Broker is an MQTT broker, alone or a node of a cluster. Make one with New. Its methods may be called on any goroutine.
+type Broker struct {
+	endpoints []listen.Endpoint
+	cfg       config
+	limits    Limits
+	caps      Capabilities
+	log       *slog.Logger
+	auth      Authenticator
+	authz     Authorizer // nil: everything is allowed
+	hooks     hooks
+
+	pool          outbox.Pool
+	batches       sync.Pool // of *outbox.Batch
+	scratches     sync.Pool // of *scratch
+	sessionLimits core.Limits
+
+	index      *topics.Index[target]
+	groups     groups
+	retained   retained
+	sessions   sessions
+	journal    *journal     // nil: nothing is stored
+	cluster    *clusterNode // nil: alone
+	metrics    metrics
+	dropEvents chan DroppedEvent // nil: nobody listens
+	authzEpoch atomic.Uint32     // changes when cached decisions become void
+
+	origin  uint64        // names this run of the broker in message IDs
+	numbers atomic.Uint64 // of messages
+
+	life context.Context // ends when the broker has drained
+	kill context.CancelFunc
+	wg   sync.WaitGroup // everything that Shutdown waits for
+	// journalEnd ends the journal, which outlives everything that writes to it.
+	journalEnd  context.CancelFunc
+	journalDone chan struct{}
+
+	mu        sync.Mutex
+	state     brokerState
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+	stopped   chan struct{} // closed when Shutdown is through
+	stopErr   error
+}
+
+type brokerState byte
+
+const (
+	stateNew brokerState = iota
+	stateRunning
+	stateDraining
+	stateStopped
+)
+
+// New makes a Broker. It checks all options and joins what is wrong with them into one error; it does no I/O and
+// starts no goroutine.
+func New(opts ...Option) (*Broker, error) {
+	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{})}
+	for _, o := range opts {
+		o(&b.cfg)
+	}
+	endpoints, err := b.cfg.validate()
+	errs := []error{err}
+	for _, h := range b.cfg.hooks {
+		errs = append(errs, b.hooks.add(h))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	b.endpoints = endpoints
+	b.limits, b.caps = b.cfg.limits, b.cfg.caps
+	b.limits.setDefaults()
+	if b.log = b.cfg.logger; b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	b.auth = b.cfg.auth[0]
+	b.authz, _ = b.auth.(Authorizer)
+	b.sessionLimits = core.Limits{
+		QueuedMessages: b.limits.QueuedMessages,
+		QueuedBytes:    b.limits.QueuedBytes,
+		DropOldest:     b.limits.DropOldest,
+		ReceiveMaximum: int(b.limits.ReceiveMaximum),
+		OutboxBytes:    b.limits.OutboxBytes,
+	}
+	b.index = topics.NewIndex[target]()
+	b.groups.init()
+	b.retained.init()
+	b.sessions.init()
+	if len(b.hooks.dropped) > 0 {
+		b.dropEvents = make(chan DroppedEvent, 1024)
+	}
+	if b.cfg.storage != nil {
+		b.journal = newJournal(b.cfg.storage, b.log)
+	}
+	if len(b.cfg.cluster) > 0 {
+		b.cluster = newClusterNode(b, b.cfg.cluster[0])
+	}
+	return b, nil
+}
+
+// Start restores what was stored, binds every listener, begins to serve and returns. In a cluster it does not wait for the other nodes:
+// clients that come before the node has joined wait, up to Limits.ConnectTimeout; see Ready. ctx bounds Start alone.
+// If Start fails, everything it began is undone.
+func (b *Broker) Start(ctx context.Context) error {
+	b.mu.Lock()
+	if b.state != stateNew {
+		b.mu.Unlock()
+		return ErrStarted
+	}
+	b.state = stateRunning
+	b.life, b.kill = context.WithCancel(context.Background())
+	b.origin = uint64(time.Now().UnixNano())
+	b.mu.Unlock()
+	if err := b.start(ctx); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = b.Shutdown(stop) // what matters is why the start failed
+		return err
+	}
+	return nil
+}
+
+func (b *Broker) start(ctx context.Context) error {
+	if err := b.openStorage(ctx); err != nil {
+		return err
+	}
+	if b.dropEvents != nil {
+		b.wg.Go(b.reportDrops)
+	}
+	for _, e := range b.endpoints {
+		l, err := e.Listen(ctx, b.cfg.tls)
+		if err != nil {
+			return fmt.Errorf("shoal: listen on %s: %w", e.URL, err)
+		}
+		b.addListener(l)
+	}
+	for _, l := range b.cfg.listeners {
+		b.addListener(l)
+	}
+	if b.cluster != nil {
+		if err := b.cluster.start(ctx); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	listeners := b.listeners
+	b.mu.Unlock()
+	for i, l := range listeners {
+		name := l.Addr().String()
+		if i < len(b.endpoints) {
+			name = b.endpoints[i].URL
+		}
+		b.wg.Go(func() { b.accept(l, name) })
+		b.log.Info("listening", "address", l.Addr().String(), "listener", name)
+	}
+	return nil
+}
+
+func (b *Broker) addListener(l net.Listener) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listeners = append(b.listeners, l)
+}
+
+// Run is Start, then waiting for ctx to end, then Shutdown with 30 seconds of time.
+func (b *Broker) Run(ctx context.Context) error {
+	if err := b.Start(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-b.stopped:
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return b.Shutdown(stop)
+}
+
+// Ready returns when the broker serves clients: at once when it is alone, or when it has joined its cluster.
+func (b *Broker) Ready(ctx context.Context) error {
+	if err := b.running(); err != nil {
+		return err
+	}
+	if b.cluster == nil {
+		return nil
+	}
+	return b.cluster.awaitServing(ctx)
+}
+
+// Addrs returns the addresses of the listeners, in the order of WithListen and then WithListener.
+func (b *Broker) Addrs() []net.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	addrs := make([]net.Addr, len(b.listeners))
+	for i, l := range b.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// InvalidateAuthorization forgets all cached decisions of the Authorizer.
+func (b *Broker) InvalidateAuthorization() { b.authzEpoch.Add(1) }
+
+func (b *Broker) running() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.state {
+	case stateNew:
+		return ErrNotStarted
+	case stateRunning:
+		return nil
+	}
+	return ErrClosed
+}
+
+// serving reports whether this node may accept and acknowledge.
+func (b *Broker) serving() bool { return b.cluster == nil || b.cluster.serving() }
+
+func (b *Broker) accept(l net.Listener, name string) {
+	delay := 5 * time.Millisecond
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			delay = 5 * time.Millisecond
+			b.serve(nc, name)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) || b.running() != nil {
+			return
+		}
+		// Out of file descriptors, for example: connections that end make room.
+		b.log.Warn("accepting connections failed", "listener", name, "error", err)
+		select {
+		case <-time.After(delay):
+			delay = min(2*delay, time.Second)
+		case <-b.life.Done():
+			return
+		}
+	}
+}
+
+// serve begins to serve a connection on a goroutine of its own.
+func (b *Broker) serve(nc net.Conn, listener string) {
+	c := newConn(b, nc, listener)
+	b.mu.Lock()
+	if b.state != stateRunning {
+		b.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	b.conns[c] = struct{}{}
+	b.wg.Add(1)
+	b.mu.Unlock()
+	b.metrics.accepted.Add(1)
+	b.metrics.open.Add(1)
+	go func() {
+		defer b.wg.Done()
+		c.run()
+		b.metrics.open.Add(-1)
+		b.mu.Lock()
+		delete(b.conns, c)
+		b.mu.Unlock()
+	}()
+}
+
+// newID names a message that this node has accepted.
+func (b *Broker) newID() core.ID {
+	return core.ID{Origin: b.origin, Number: b.numbers.Add(1)}
+}
+
+// Shutdown drains the broker: it stops accepting, tells its clients to go (a v5 client in a cluster: where to), stores what must last, leaves
+// the cluster and returns when the process may be killed. When ctx ends first, what is left is cut off and ctx's error
+// returned. Calling it again waits for the first call, or for ctx.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	switch b.state {
+	case stateNew:
+		b.state = stateStopped
+		close(b.stopped)
+		b.mu.Unlock()
+		return nil
+	case stateDraining, stateStopped:
+		b.mu.Unlock()
+		select {
+		case <-b.stopped:
+			return b.stopErr
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.state = stateDraining
+	listeners := b.listeners
+	conns := make([]*conn, 0, len(b.conns))
+	for c := range b.conns {
+		conns = append(conns, c)
+	}
+	b.mu.Unlock()
+
+	for _, l := range listeners {
+		_ = l.Close() // nothing is lost with a listener
+	}
+	err := b.drain(ctx, conns)
+	b.mu.Lock()
+	b.state, b.stopErr = stateStopped, err
+	b.mu.Unlock()
+	close(b.stopped)
+	return err
+}
+
+func (b *Broker) drain(ctx context.Context, conns []*conn) error {
+	reference := ""
+	if b.cluster != nil {
+		reference = b.cluster.serverReference()
+	}
+	code := packets.ServerShuttingDown
+	if reference != "" {
+		code = packets.UseAnotherServer
+	}
+	for _, c := range conns {
+		c.kick(kicked{code: code, reason: "the server is shutting down", reference: reference})
+	}
+	b.sessions.closeLocal()
+	var err error
+	if b.cluster != nil {
+		err = b.cluster.stop(ctx, conns)
+	}
+	b.retained.stop()
+	b.kill()
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		b.sessions.stopTimers()
+		if b.journal != nil && b.journalEnd != nil {
+			b.journalEnd()
+			<-b.journalDone
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		b.mu.Lock()
+		for c := range b.conns {
+			_ = c.nc.Close()
+		}
+		b.mu.Unlock()
+		<-done
+		err = errors.Join(err, ctx.Err())
+	}
+	if b.cfg.storage != nil {
+		err = errors.Join(err, b.cfg.storage.Close())
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package shoal
+
+import (
+	"context"
+	"io"
+)
+
+// Node describes one member of the cluster, as its discovery announces it.
+type Node struct {
+	// Name is unique in the cluster and stays the same over restarts.
+	Name string
+	// Incarnation is different, and greater, at every start of the node.
+	Incarnation uint64
+	// ServerReference is where MQTT clients reach this node ("host:port"); empty if that is not known. It is what
+	// a v5 DISCONNECT or CONNACK carries as Server Reference.
+	ServerReference string
+	// Attributes are for the parts of the cluster that talk to each other, for example the address of their listener.
+	// They travel in gossip and must stay small: names and values together at most 400 bytes.
+	Attributes map[string]string
+}
+
+// Cluster is what WithCluster takes: who this node is, a Discovery and a Replicator. Package cluster makes one out of
+// gossip, raft and gRPC.
+type Cluster interface {
+	// Self returns this node, or an error that says what is wrong with the configuration. No I/O.
+	Self() (Node, error)
+	Discovery
+	Replicator
+}
+
+// Discovery finds the nodes of the cluster: gossip, a static list and DNS all have this shape.
+type Discovery interface {
+	// Run announces self and calls update with the full set of live nodes, self included, every time it changes. It
+	// returns nil when ctx ends, after leaving; or an error if it could not begin. It never calls update concurrently.
+	Run(ctx context.Context, self Node, update func(live []Node)) error
+}
+
+// Replicator gives all nodes one agreed order of commands, and ordered links between nodes.
+//
+// All methods may be called from any goroutine after Start has returned, unless it says otherwise.
+type Replicator interface {
+	// Start begins to listen and to take part. It returns once the listeners are bound; it does not wait for the other
+	// nodes, nor for a leader. ctx bounds Start alone.
+	Start(ctx context.Context, self Node, sm StateMachine) error
+
+	// SetPeers tells the full set of live nodes, self included. The Replicator takes suspects from it, not decisions:
+	// a node missing here loses nothing until its lease has run out.
+	SetPeers(live []Node)
+
+	// Propose hands cmd to the agreed order and returns, once it is committed and applied on this node, what
+	// StateMachine.Apply returned for it. Commands that one goroutine proposes one after another, and commands handed to
+	// ProposeAsync, are applied in that order. A command is applied exactly once, also when the leader changes meanwhile.
+	// An error is ErrNotReplicated (wrapped) or ctx's; the command may nevertheless be applied later.
+	Propose(ctx context.Context, cmd []byte) (any, error)
+
+	// ProposeAsync is Propose without waiting: it enqueues cmd, in the order of the calls, and calls done on another goroutine. It blocks
+	// never. done may be nil. The Replicator keeps cmd.
+	ProposeAsync(cmd []byte, done func(result any, err error))
+
+	// Barrier returns once every node that may be serving clients has applied everything that was applied on this node
+	// when Barrier was called. It waits for a silent node no longer than that node's lease.
+	Barrier(ctx context.Context) error
+
+	// Forward sends batch to a node, behind everything sent there before, and calls done once: with nil when the node
+	// accepted it (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped) or ErrClosed. It
+	// never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
+	// called on a goroutine of the Replicator's and must not block.
+	Forward(node string, batch []byte, done func(error))
+
+	// Call sends one request to a node and returns its answer (see StateMachine.Serve).
+	Call(ctx context.Context, node string, request []byte) ([]byte, error)
+
+	// Serving reports whether this node holds a lease now, and so may serve clients. It is cheap: it is asked for every message.
+	Serving() bool
+
+	// Close gives up the lease, leaves and releases everything, within a bounded time. Calling it twice is fine.
+	Close() error
+}
+
+// StateMachine is the broker as the Replicator sees it.
+type StateMachine interface {
+	// Apply applies one committed command and returns its result. It is called in the agreed order by one goroutine, on
+	// every node, and must be deterministic: it may look at nothing but the command and the state earlier commands left.
+	// index grows with every log entry; several commands may share one. node proposed it. cmd is not kept by Apply.
+	Apply(index uint64, node string, cmd []byte) any
+
+	// NodeUp and NodeDown report, in the agreed order and on Apply's goroutine, that a node took part from here on, and
+	// that it was lost or left. NodeUp with a new incarnation of a node that is up replaces it: nothing of the earlier
+	// incarnation is left in the state, except what the new one proposes again. adopter is the live node that takes over the lost
+	// node's duties. A node that is told its own NodeDown was wrongly given up: it proposes its state anew after the NodeUp that follows.
+	NodeUp(index uint64, node Node)
+	NodeDown(index uint64, node Node, adopter string)
+
+	// Snapshot returns a function that writes the state as of now. Snapshot is called on Apply's goroutine and must be
+	// quick; the function is called later, concurrently with Apply.
+	Snapshot() (write func(w io.Writer) error, err error)
+
+	// Restore replaces the state by one that Snapshot wrote, perhaps an earlier version of it. It is called on Apply's goroutine.
+	Restore(r io.Reader) error
+
+	// Receive takes a batch that node forwarded. It is called in the order of the Forward calls, by one goroutine per
+	// node. It calls accepted once, perhaps later and on another goroutine: nil when every matching session has the batch's
+	// messages. batch belongs to the state machine.
+	Receive(node string, batch []byte, accepted func(error))
+
+	// Serve answers a Call. It is called concurrently.
+	Serve(ctx context.Context, node string, request []byte) ([]byte, error)
+
+	// ServingChanged tells that the node's lease began or ended. It must not block.
+	ServingChanged(serving bool)
+}

@@ -1,0 +1,258 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoalmq/shoal/packets"
+)
+
+// clusterNode is this broker's part in its cluster. It ties together:
+//
+//	routes.go        which filters this node has subscribers for, announced to all
+//	statemachine.go  what all nodes agree on: routes, owners of client IDs, retained messages
+//	forward.go       messages from node to node
+//	takeover.go      sessions that move between nodes
+//	orphans.go       wills of nodes that were lost
+type clusterNode struct {
+	b     *Broker
+	c     Cluster
+	self  Node
+	state agreed
+	gate  gate
+
+	routes   localRoutes
+	barriers barriers
+
+	// announced is set while everything this node has is known to the cluster.
+	announced atomic.Bool
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and made anew, whenever serving may have changed
+	peers   map[string]*peerQueue
+	live    map[string]Node  // as discovery sees it
+	wills   map[string]*will // adopted, by ClientID
+
+	life   context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func newClusterNode(b *Broker, c Cluster) *clusterNode {
+	n := &clusterNode{
+		b: b, c: c, changed: make(chan struct{}), peers: make(map[string]*peerQueue), live: make(map[string]Node), wills: make(map[string]*will),
+	}
+	n.self, _ = c.Self() // New has checked it
+	n.state.init(n)
+	n.routes.init(n)
+	n.barriers.init(n)
+	n.gate.init()
+	return n
+}
+
+func (n *clusterNode) start(ctx context.Context) error {
+	n.life, n.cancel = context.WithCancel(context.Background())
+	self := n.self
+	self.Incarnation = uint64(time.Now().UnixNano())
+	if err := n.c.Start(ctx, self, (*stateMachine)(n)); err != nil {
+		n.cancel()
+		return err
+	}
+	if fresh, err := n.c.Self(); err == nil { // the addresses are known now
+		fresh.Incarnation = self.Incarnation
+		self = fresh
+	}
+	n.wg.Go(n.routes.announce)
+	n.wg.Go(n.barriers.run)
+	n.wg.Go(func() {
+		if err := n.c.Run(n.life, self, n.setLive); err != nil && n.life.Err() == nil {
+			n.b.log.Error("discovery of nodes ended", "node", self.Name, "error", err)
+		}
+	})
+	return nil
+}
+
+func (n *clusterNode) setLive(live []Node) {
+	n.mu.Lock()
+	clear(n.live)
+	for _, node := range live {
+		n.live[node.Name] = node
+	}
+	n.mu.Unlock()
+	n.c.SetPeers(live)
+}
+
+// serving reports whether this node may accept and acknowledge: it holds a lease, and the cluster knows all that it has.
+func (n *clusterNode) serving() bool { return n.announced.Load() && n.c.Serving() }
+
+// awaitServing waits until serving.
+func (n *clusterNode) awaitServing(ctx context.Context) error {
+	for {
+		n.mu.Lock()
+		changed := n.changed
+		n.mu.Unlock()
+		if n.serving() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &Error{ReasonCode: packets.ServerUnavailable, Reason: "this node has no contact with the majority of its cluster", Err: errors.Join(ErrNotServing, ctx.Err())}
+		case <-n.life.Done():
+			return &Error{ReasonCode: packets.ServerShuttingDown, Err: ErrClosed}
+		}
+	}
+}
+
+// stir wakes whoever waits for serving.
+func (n *clusterNode) stir() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// serverReference names a live node that clients can go to instead of this one, or "".
+func (n *clusterNode) serverReference() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name, node := range n.live {
+		if name != n.self.Name && node.ServerReference != "" {
+			return node.ServerReference
+		}
+	}
+	return ""
+}
+
+// stop leaves the cluster, after the connections have ended.
+func (n *clusterNode) stop(ctx context.Context, conns []*conn) error {
+	if n.life == nil {
+		return nil
+	}
+	for _, c := range conns {
+		select {
+		case <-c.stopped:
+		case <-ctx.Done():
+		}
+	}
+	n.flushPeers(ctx)
+	n.announced.Store(false)
+	err := n.c.Close()
+	n.cancel()
+	n.wg.Wait()
+	n.mu.Lock()
+	for _, w := range n.wills {
+		w.stop()
+	}
+	n.mu.Unlock()
+	return err
+}
+
+// barriers collects what waits for all nodes to have applied what this one has, and asks once for all that gathered.
+type barriers struct {
+	n    *clusterNode
+	mu   sync.Mutex
+	wait []func(error)
+	wake chan struct{}
+}
+
+func (q *barriers) init(n *clusterNode) { q.n, q.wake = n, make(chan struct{}, 1) }
+
+// add calls fn, on another goroutine, once every node that serves has applied what was applied here before the call.
+func (q *barriers) add(fn func(error)) {
+	q.mu.Lock()
+	q.wait = append(q.wait, fn)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *barriers) run() {
+	for {
+		select {
+		case <-q.wake:
+		case <-q.n.life.Done():
+			q.finish(ErrClosed)
+			return
+		}
+		q.mu.Lock()
+		wait := q.wait
+		q.wait = nil
+		q.mu.Unlock()
+		if len(wait) == 0 {
+			continue
+		}
+		err := q.n.c.Barrier(q.n.life)
+		for _, fn := range wait {
+			fn(err)
+		}
+	}
+}
+
+func (q *barriers) finish(err error) {
+	q.mu.Lock()
+	wait := q.wait
+	q.wait = nil
+	q.mu.Unlock()
+	for _, fn := range wait {
+		fn(err)
+	}
+}
+
+// gate lets somebody wait until every message whose routing has begun is handed on, without a lock around the routing: there are
+// two counters, and routing counts in the one that is current when it begins.
+type gate struct {
+	phase  atomic.Uint32
+	active [2]atomic.Int64
+	empty  chan struct{}
+	turn   chan struct{} // one waiter at a time
+}
+
+func (g *gate) init() {
+	g.empty = make(chan struct{}, 1)
+	g.turn = make(chan struct{}, 1)
+}
+
+func (g *gate) enter() uint32 {
+	for {
+		p := g.phase.Load()
+		g.active[p&1].Add(1)
+		if g.phase.Load() == p {
+			return p
+		}
+		g.leave(p)
+	}
+}
+
+func (g *gate) leave(p uint32) {
+	if g.active[p&1].Add(-1) == 0 {
+		select {
+		case g.empty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pass returns when everything that had entered before has left.
+func (g *gate) pass(ctx context.Context) error {
+	select {
+	case g.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-g.turn }()
+	old := g.phase.Add(1) - 1
+	for g.active[old&1].Load() != 0 {
+		select {
+		case <-g.empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

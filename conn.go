@@ -1,0 +1,289 @@
+package shoal
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/outbox"
+	"github.com/shoalmq/shoal/internal/wire"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// conn is one network connection. Its own goroutine (run) reads, handles packets and ends it; others append to its
+// outbox and write that out (see writing.go). To end a connection from elsewhere, kick it.
+type conn struct {
+	b        *Broker
+	nc       net.Conn
+	rd       *wire.Reader
+	listener string
+	started  time.Time
+
+	// Set by the CONNECT, not changed afterwards.
+	s           *session
+	version     packets.Version
+	clientID    string
+	principal   *Principal
+	quiet       bool          // Request Problem Information 0: no Reason Strings but where they are always allowed
+	keepAlive   time.Duration // one and a half times what was agreed; 0 for none
+	maxPacket   int
+	lastRead    time.Time
+	aliases     map[uint16]string // of the client
+	authCache   authCache
+	will        bool // the session's will is this connection's, until a DISCONNECT takes it back
+	established bool
+
+	order atomic.Pointer[kicked] // to end the connection, from elsewhere
+
+	// stopped is closed when the session has let go of this connection: nothing more comes from it.
+	stopped chan struct{}
+
+	mu      sync.Mutex // never held across I/O; taken inside of the session's lock, never the other way
+	out     outbox.Buffer
+	wr      *wire.Writer
+	acks    []ackSlot // answers that wait for their turn, oldest first
+	writing bool      // somebody is writing; they take along what is appended meanwhile
+	dirty   bool      // somebody will flush soon
+	stalled bool      // the session has more than the outbox takes; whoever drains it pumps
+	broken  error     // nothing can be written any more
+	idle    chan struct{}
+
+	wake chan struct{} // wakes a reader that waits for answers to leave; see awaitAcks
+}
+
+// kicked says why a connection is to end.
+type kicked struct {
+	code      packets.ReasonCode
+	reason    string
+	reference string // Server Reference
+	silent    bool   // without a DISCONNECT
+}
+
+func newConn(b *Broker, nc net.Conn, listener string) *conn {
+	c := &conn{
+		b: b, nc: nc, listener: listener, started: time.Now(),
+		rd:      wire.NewReader(nc, &b.pool, min(maxConnect, int(b.limits.MaximumPacketSize))),
+		wr:      wire.NewWriter(nc, b.limits.WriteTimeout),
+		stopped: make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		version: packets.V311,
+	}
+	c.out.Pool = &b.pool
+	return c
+}
+
+// maxConnect is the largest CONNECT: before it, nobody is known, and nobody gets more memory than this.
+const maxConnect = 512 << 10
+
+// ended says how a connection came to its end.
+type ended struct {
+	code      packets.ReasonCode
+	err       error  // nil after a DISCONNECT of the client's
+	reference string // Server Reference to send
+	notify    bool   // the client is to be told by a DISCONNECT
+	reason    string // Reason String
+}
+
+// run serves the connection until its end.
+func (c *conn) run() {
+	end := c.guarded()
+	c.rd.Close()
+	c.dropAcks()
+	if c.established {
+		c.detach(end)
+	}
+	close(c.stopped)
+	c.goodbye(end)
+	if c.established {
+		c.observeDisconnect(end)
+		c.b.log.Debug("client disconnected", "client_id", c.clientID, "code", end.code.String(), "error", end.err)
+	} else if end.err != nil && !errors.Is(end.err, io.EOF) {
+		c.b.log.Debug("connection ended before it was accepted", "remote", c.nc.RemoteAddr().String(), "error", end.err)
+	}
+}
+
+// guarded is serve with panics, which only user code called from here can cause, turned into the end of this connection.
+func (c *conn) guarded() (end ended) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.b.log.Error("panic while serving a client", "client_id", c.clientID, "panic", p, "stack", string(debug.Stack()))
+			end = ended{code: packets.UnspecifiedError, err: errPanic, notify: c.established}
+		}
+	}()
+	return c.serve()
+}
+
+var errPanic = errors.New("shoal: panic while serving the client")
+
+func (c *conn) serve() ended {
+	if err := c.nc.SetReadDeadline(c.started.Add(c.b.limits.ConnectTimeout)); err != nil {
+		return ended{code: packets.UnspecifiedError, err: err}
+	}
+	if t, ok := c.nc.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(c.b.life, c.b.limits.ConnectTimeout)
+		err := t.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			return ended{code: packets.UnspecifiedError, err: err}
+		}
+	}
+	if end, ok := c.handshake(); !ok {
+		return end
+	}
+	for {
+		if end, ok := c.fill(); !ok {
+			return end
+		}
+		if end, ok := c.batch(); !ok {
+			return end
+		}
+	}
+}
+
+// fill waits for more bytes. It returns false when the connection is to end.
+func (c *conn) fill() (ended, bool) {
+	for {
+		err := c.rd.Fill()
+		if k := c.order.Load(); k != nil {
+			return c.kickedEnd(k), false
+		}
+		if err == nil {
+			return ended{}, true
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			due := c.lastRead.Add(c.keepAlive)
+			if c.keepAlive > 0 && !time.Now().Before(due) {
+				return ended{code: packets.KeepAliveTimeout, err: err, notify: true, reason: "no packet within one and a half times the Keep Alive [MQTT-3.1.2-22]"}, false
+			}
+			c.setDeadline(due)
+			continue
+		}
+		return ended{code: packets.UnspecifiedError, err: err}, false
+	}
+}
+
+// setDeadline makes the reader look after its keep-alive at due, unless it has been kicked already.
+func (c *conn) setDeadline(due time.Time) {
+	if c.keepAlive == 0 {
+		due = time.Time{}
+	}
+	_ = c.nc.SetReadDeadline(due) // fails only on a closed connection, which the next read tells
+	if c.order.Load() != nil {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *conn) kickedEnd(k *kicked) ended {
+	return ended{
+		code: k.code, reason: k.reason, reference: k.reference, notify: !k.silent,
+		err: errors.New("ended by the server: " + k.code.String()),
+	}
+}
+
+// kick makes the connection end, from any goroutine. Only the first reason counts.
+func (c *conn) kick(k kicked) {
+	if c.order.CompareAndSwap(nil, &k) {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+		c.wakeReader()
+	}
+}
+
+// batch handles all packets that have arrived, then flushes what they caused, once.
+func (c *conn) batch() (ended, bool) {
+	sc := c.b.scratch()
+	defer sc.release()
+	sc.own = c
+	c.lastRead = sc.now
+	for {
+		h, body, ok, err := c.rd.Next()
+		if err != nil {
+			return c.protocolEnd(err), false
+		}
+		if !ok {
+			break
+		}
+		if end, ok := c.handle(sc, h, body); !ok {
+			return end, false
+		}
+	}
+	c.rd.Release()
+	sc.flush()
+	if j := c.b.journal; j != nil {
+		j.admit(c.b.life)
+	}
+	c.awaitAcks()
+	return ended{}, true
+}
+
+// protocolEnd is the end after a packet that breaks the rules.
+func (c *conn) protocolEnd(err error) ended {
+	return ended{
+		code: ReasonCodeOf(err, packets.MalformedPacket), err: err, notify: true, reason: reasonStringOf(err),
+	}
+}
+
+// goodbye tells the client why, if it is to know, sees to it that it can read that, and closes the connection.
+func (c *conn) goodbye(end ended) {
+	defer c.discard()
+	if !end.notify {
+		if c.established || c.hasOutput() {
+			c.writeOut(time.Second)
+		}
+		_ = c.nc.Close()
+		return
+	}
+	if c.established && c.version >= packets.V5 {
+		d := packets.Disconnect{ReasonCode: end.code}
+		if end.reason != "" && !c.quiet {
+			d.Properties.ReasonString = packets.Some(end.reason)
+		}
+		if end.reference != "" {
+			d.Properties.ServerReference = packets.Some(end.reference)
+		}
+		c.appendPacket(&d)
+	}
+	c.writeOut(time.Second)
+	c.linger()
+	_ = c.nc.Close()
+}
+
+// linger closes the write side and reads on for up to a second, so that a client that is still sending reads the
+// DISCONNECT and not a reset.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // on failure the read fails, too
+	buf := c.b.pool.Get(outbox.SmallChunk)
+	defer c.b.pool.Put(buf)
+	for {
+		if _, err := c.nc.Read(buf[:cap(buf)]); err != nil {
+			return
+		}
+	}
+}
+
+func (c *conn) observeDisconnect(end ended) {
+	for _, o := range c.b.hooks.disconnect {
+		o.Disconnected(DisconnectedEvent{
+			Client: c.info(), ReasonCode: end.code, Err: end.err, After: time.Since(c.started),
+		})
+	}
+}
+
+func (c *conn) info() ClientInfo {
+	return ClientInfo{
+		ClientID: c.clientID, Principal: c.principal, Version: c.version, RemoteAddr: c.nc.RemoteAddr(), Listener: c.listener,
+	}
+}
+
+func (c *conn) logger() *slog.Logger { return c.b.log.With("client_id", c.clientID) }

@@ -1,0 +1,351 @@
+package shoal
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base32"
+	"errors"
+	"strings"
+	"time"
+
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// handshake reads the CONNECT and answers it. It returns false when the connection is to end.
+func (c *conn) handshake() (ended, bool) {
+	p, err := c.readConnect()
+	if err != nil {
+		return c.refuse(err), false
+	}
+	c.version = p.ProtocolVersion
+	c.clientID = p.ClientID
+	if v, ok := p.Properties.RequestProblemInformation.Get(); ok {
+		c.quiet = v == 0
+	}
+	ctx, cancel := context.WithDeadline(c.b.life, c.started.Add(c.b.limits.ConnectTimeout))
+	defer cancel()
+	if err := c.connect(ctx, p); err != nil {
+		return c.refuse(err), false
+	}
+	c.rd.MaxPacket = int(c.b.limits.MaximumPacketSize)
+	c.lastRead = time.Now()
+	c.setDeadline(c.lastRead.Add(c.keepAlive))
+	return ended{}, true
+}
+
+func (c *conn) readConnect() (*packets.Connect, error) {
+	for {
+		h, body, ok, err := c.rd.Next()
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			if h.Type != packets.TypeConnect {
+				return nil, &packets.Error{
+					Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "came before CONNECT", Clause: "MQTT-3.1.0-1",
+				}
+			}
+			var p packets.Connect
+			if err := p.Decode(h, body, 0); err != nil {
+				c.version = p.ProtocolVersion // as far as it was read
+				return nil, err
+			}
+			c.rd.Release()
+			return &p, nil
+		}
+		if err := c.rd.Fill(); err != nil {
+			return nil, err
+		}
+		if k := c.order.Load(); k != nil {
+			return nil, &Error{ReasonCode: k.code}
+		}
+	}
+}
+
+// refuse answers a CONNECT that is not accepted with a CONNACK, where one is due [MQTT-3.2.2-7], and ends the connection.
+func (c *conn) refuse(err error) ended {
+	end := ended{code: ReasonCodeOf(err, packets.UnspecifiedError), err: err}
+	var perr *packets.Error
+	var berr *Error
+	switch {
+	case errors.As(err, &perr):
+		// A client that is not understood gets an answer only if it is one: 5.0 says how; 3.1.1 has just the version's.
+		known := perr.Packet == packets.TypeConnect &&
+			(c.version == packets.V5 || perr.Code == packets.UnsupportedProtocolVersion || perr.Code == packets.ClientIdentifierNotValid)
+		if !known {
+			return end
+		}
+	case errors.As(err, &berr):
+	default:
+		return end // the connection broke
+	}
+	ack := packets.ConnAck{ReasonCode: end.code}
+	if reason := reasonStringOf(err); reason != "" && c.version >= packets.V5 && !c.quiet {
+		ack.Properties.ReasonString = packets.Some(reason)
+	}
+	if berr != nil && end.code == packets.UseAnotherServer && c.b.cluster != nil {
+		if ref := c.b.cluster.serverReference(); ref != "" {
+			ack.Properties.ServerReference = packets.Some(ref)
+		}
+	}
+	c.appendPacket(&ack)
+	end.notify = true
+	return end
+}
+
+// connect carries out a well-formed CONNECT.
+func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
+	if err := c.checkConnect(p); err != nil {
+		return err
+	}
+	principal, err := c.authenticate(ctx, p)
+	if err != nil {
+		return err
+	}
+	c.principal = principal
+	assigned := p.ClientID == ""
+	if assigned {
+		p.ClientID = newClientID() // [MQTT-3.1.3-6]
+	}
+	c.clientID = p.ClientID
+	e := &ConnectEvent{
+		Client: c.info(), CleanStart: p.CleanStart, SessionExpiryInterval: c.sessionExpiry(p), KeepAlive: p.KeepAlive,
+		Will: willMessage(p), UserProperties: p.Properties.UserProperties,
+	}
+	for _, h := range c.b.hooks.connect {
+		if err := h.InterceptConnect(ctx, e); err != nil {
+			return refusal(err, packets.NotAuthorized)
+		}
+	}
+	e.SessionExpiryInterval = min(e.SessionExpiryInterval, c.b.limits.SessionExpiryMaximum)
+	if limit := c.b.limits.KeepAliveMaximum; limit > 0 && (e.KeepAlive == 0 || e.KeepAlive > limit) {
+		e.KeepAlive = limit
+	}
+	// Keep Alive is 16 bits wide, one and a half times it is not.
+	c.keepAlive = time.Duration(e.KeepAlive) * time.Second * 3 / 2
+	if cl := c.b.cluster; cl != nil {
+		if err := cl.awaitServing(ctx); err != nil {
+			return refusal(err, packets.ServerUnavailable)
+		}
+	}
+	return c.b.admit(ctx, c, p, e, assigned)
+}
+
+// checkConnect checks what the codec cannot know.
+func (c *conn) checkConnect(p *packets.Connect) error {
+	invalid := func(code packets.ReasonCode, field, problem, clause string) error {
+		return &packets.Error{Code: code, Packet: packets.TypeConnect, Field: field, Problem: problem, Clause: clause}
+	}
+	if p.ClientID == "" && !p.CleanStart && p.ProtocolVersion < packets.V5 {
+		return invalid(packets.ClientIdentifierNotValid, "Client Identifier", "must not be empty without Clean Session", "MQTT-3.1.3-8")
+	}
+	if p.ClientID == "" && p.ProtocolVersion == packets.V31 {
+		return invalid(packets.ClientIdentifierNotValid, "Client Identifier", "must not be empty in MQTT 3.1", "")
+	}
+	if w := p.Will; w != nil {
+		if err := topics.ValidateName(w.TopicName); err != nil {
+			return invalid(packets.TopicNameInvalid, "Will Topic", err.Error(), "MQTT-3.1.3-11")
+		}
+		if w.QoS > c.b.caps.maximumQoS() {
+			return invalid(packets.QoSNotSupported, "Will QoS", "is higher than this server's Maximum QoS", "MQTT-3.2.2-12")
+		}
+		if w.Retain && c.b.caps.NoRetain {
+			return invalid(packets.RetainNotSupported, "Will Retain", "this server retains no messages", "MQTT-3.2.2-13")
+		}
+	}
+	if m, ok := p.Properties.AuthenticationMethod.Get(); ok {
+		return &Error{ReasonCode: packets.BadAuthenticationMethod, Reason: "this server knows no authentication method " + strings.ToValidUTF8(m, "?")}
+	}
+	return nil
+}
+
+func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (*Principal, error) {
+	cr := &Credentials{
+		ClientID: p.ClientID, UserName: p.UserName.Value, HasUserName: p.UserName.Set, Password: p.Password,
+		HasPassword: p.Password != nil, Version: p.ProtocolVersion, CleanStart: p.CleanStart, RemoteAddr: c.nc.RemoteAddr(),
+		Listener: c.listener, UserProperties: p.Properties.UserProperties,
+	}
+	switch t := c.nc.(type) {
+	case *tls.Conn:
+		state := t.ConnectionState()
+		cr.TLS = &state
+	case interface{ ConnectionState() *tls.ConnectionState }:
+		cr.TLS = t.ConnectionState()
+	}
+	principal, err := c.b.auth.Authenticate(ctx, cr)
+	if err != nil {
+		return nil, refusal(err, packets.NotAuthorized)
+	}
+	if principal == nil {
+		principal = &Principal{Name: cr.UserName}
+	}
+	return principal, nil
+}
+
+// refusal makes an *Error of what user code returned.
+func refusal(err error, otherwise packets.ReasonCode) error {
+	var e *Error
+	if errors.As(err, &e) && e.ReasonCode.IsError() {
+		return err
+	}
+	return &Error{ReasonCode: otherwise, Err: err}
+}
+
+// sessionExpiry is the Session Expiry Interval asked for, in seconds.
+func (c *conn) sessionExpiry(p *packets.Connect) uint32 {
+	if p.ProtocolVersion >= packets.V5 {
+		return p.Properties.SessionExpiryInterval.Or(0) // [MQTT-3.1.2-11] of its own section: absent is 0
+	}
+	if p.CleanStart {
+		return 0
+	}
+	return neverExpires
+}
+
+func newClientID() string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "auto-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// admit gives the connection its session and answers with CONNACK.
+func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *ConnectEvent, assigned bool) error {
+	release, err := b.sessions.claim(p.ClientID, ctx.Done())
+	if err != nil {
+		return &Error{ReasonCode: packets.ServerBusy, Reason: "another connection of this client is being set up"}
+	}
+	defer release()
+	w := newWill(b, c, p, e.Will)
+	var epoch uint64
+	if b.cluster != nil {
+		if epoch, err = b.cluster.claim(ctx, p.ClientID, p.CleanStart, e.SessionExpiryInterval, w); err != nil {
+			return refusal(err, packets.ServerUnavailable)
+		}
+	}
+	s, present := b.takeSession(ctx, p.ClientID, p.CleanStart)
+	now := time.Now()
+	ack := c.connAck(p, e, assigned, present)
+
+	s.mu.Lock()
+	s.stopExpiry()
+	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
+	c.s, c.will = s, w != nil
+	wasDurable := s.durable
+	s.durable = b.journal != nil && s.expiry > 0
+	if s.durable && !wasDurable {
+		s.logWhole()
+	} else if wasDurable {
+		s.logMeta()
+	}
+	c.appendPacket(ack)
+	s.core.Attach(core.Conn{
+		Version:           p.ProtocolVersion,
+		ReceiveMaximum:    min(int(p.Properties.ReceiveMaximum.Or(65535)), int(b.limits.InFlight)),
+		MaximumPacketSize: int(p.Properties.MaximumPacketSize.Or(0)),
+		TopicAliasMaximum: min(p.Properties.TopicAliasMaximum.Or(0), b.limits.OutboundTopicAliases),
+	})
+	s.online.Store(true)
+	s.pump(now.UnixNano())
+	s.mu.Unlock()
+
+	c.established = true
+	c.flush()
+	b.log.Debug("client connected", "client_id", c.clientID, "version", p.ProtocolVersion, "session_present", present)
+	for _, o := range b.hooks.connected {
+		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present})
+	}
+	s.refreshGroups()
+	return nil
+}
+
+// takeSession returns the client's session, or a new one, after a connection that still has it was ended. The caller
+// has the claim on the ClientID.
+func (b *Broker) takeSession(ctx context.Context, id string, cleanStart bool) (s *session, present bool) {
+	old := b.sessions.get(id)
+	if old == nil {
+		s = b.newSession(id)
+		b.sessions.put(s)
+		return s, false
+	}
+	over := b.evict(ctx, old, cleanStart, packets.SessionTakenOver)
+	if over {
+		s = b.newSession(id)
+		b.sessions.put(s)
+		return s, false
+	}
+	return old, true
+}
+
+// evict ends the connection that has the session, if any, and, if discard is set or it was to end with its connection, the session. It
+// reports whether the session is over. When it returns, nothing more comes from the old connection.
+func (b *Broker) evict(ctx context.Context, s *session, discard bool, code packets.ReasonCode) (over bool) {
+	s.letGo()
+	s.mu.Lock()
+	c, w := s.leaving, s.will
+	if s.ended {
+		s.mu.Unlock()
+		return true
+	}
+	over = discard || (c != nil && s.expiry == 0)
+	s.will = nil
+	if !over {
+		s.startExpiry(time.Duration(s.expiry) * time.Second) // until it is taken
+	}
+	s.mu.Unlock()
+	if c != nil {
+		c.kick(kicked{code: code, reason: "another connection uses this Client Identifier"})
+		select {
+		case <-c.stopped:
+			s.mu.Lock()
+			s.leaving = nil
+			s.mu.Unlock()
+		case <-ctx.Done():
+		}
+	}
+	if w != nil {
+		w.replaced(over)
+	}
+	if over {
+		s.end()
+	}
+	return over
+}
+
+// connAck makes the answer to an accepted CONNECT.
+func (c *conn) connAck(p *packets.Connect, e *ConnectEvent, assigned, present bool) *packets.ConnAck {
+	ack := &packets.ConnAck{SessionPresent: present}
+	if p.ProtocolVersion < packets.V5 {
+		return ack
+	}
+	b := c.b
+	pr := &ack.Properties
+	if asked := p.Properties.SessionExpiryInterval.Or(0); asked != e.SessionExpiryInterval {
+		pr.SessionExpiryInterval = packets.Some(e.SessionExpiryInterval)
+	}
+	pr.ReceiveMaximum = packets.Some(b.limits.ReceiveMaximum)
+	pr.MaximumPacketSize = packets.Some(b.limits.MaximumPacketSize)
+	pr.TopicAliasMaximum = packets.Some(b.limits.TopicAliasMaximum)
+	if q := b.caps.maximumQoS(); q < 2 {
+		pr.MaximumQoS = packets.Some(byte(q))
+	}
+	off := func(unavailable bool) (o packets.Optional[byte]) {
+		if unavailable {
+			o = packets.Some(byte(0))
+		}
+		return o
+	}
+	pr.RetainAvailable = off(b.caps.NoRetain)
+	pr.WildcardSubscriptionAvailable = off(b.caps.NoWildcardSubscriptions)
+	pr.SubscriptionIdentifierAvailable = off(b.caps.NoSubscriptionIdentifiers)
+	pr.SharedSubscriptionAvailable = off(b.caps.NoSharedSubscriptions)
+	if assigned {
+		pr.AssignedClientIdentifier = packets.Some(p.ClientID)
+	}
+	if e.KeepAlive != p.KeepAlive {
+		pr.ServerKeepAlive = packets.Some(e.KeepAlive)
+	}
+	return ack
+}

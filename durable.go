@@ -1,0 +1,283 @@
+package shoal
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// How sessions and retained messages are laid out in a Storage:
+//
+//	Space "sessions"          key ClientID           → Session Expiry Interval, when the client went away
+//	Space "session/ClientID"  key "q" + number       → an entry of the queue
+//	                          key "p" + number       → its packet identifier and state, once it was sent
+//	                          key "r" + identifier   → a QoS 2 message received and not released
+//	                          key "s" + filter       → a subscription
+//	Space "retained"          key TopicName          → the message
+
+const (
+	spaceSessions = "sessions"
+	spaceRetained = "retained"
+)
+
+func sessionSpace(id string) string { return "session/" + id }
+
+func numberKey(kind byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{kind}, n) }
+
+func receivedKey(id uint16) []byte { return binary.BigEndian.AppendUint16([]byte{'r'}, id) }
+
+func entryOp(client string, e *core.Entry) Op {
+	return Op{Space: sessionSpace(client), Key: numberKey('q', e.Seq), Value: appendEntry(versioned(nil), e)}
+}
+
+func stateOp(client string, e *core.Entry) Op {
+	v := codec.AppendUint(versioned(nil), uint64(e.PacketID))
+	return Op{Space: sessionSpace(client), Key: numberKey('p', e.Seq), Value: append(v, byte(e.State))}
+}
+
+func endOps(client string, e *core.Entry) []Op {
+	ops := []Op{{Space: sessionSpace(client), Key: numberKey('q', e.Seq)}}
+	if e.PacketID != 0 {
+		ops = append(ops, Op{Space: sessionSpace(client), Key: numberKey('p', e.Seq)})
+	}
+	return ops
+}
+
+// logMeta records that the session is to be kept, and for how long; or, when it is not, forgets what was kept. The caller holds s.mu.
+func (s *session) logMeta() {
+	if s.b.journal == nil {
+		return
+	}
+	if !s.durable {
+		s.logEndAlways()
+		return
+	}
+	v := codec.AppendUint(versioned(nil), uint64(s.expiry))
+	var away int64
+	if s.conn == nil && !s.away.IsZero() {
+		away = s.away.Unix()
+	}
+	v = codec.AppendUint(v, uint64(away))
+	s.b.journal.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: v})
+}
+
+// logWhole records everything the session has, when it begins to be kept. The caller holds s.mu.
+func (s *session) logWhole() {
+	s.logMeta()
+	for _, sub := range s.subs {
+		s.logSubscription(sub)
+	}
+	s.core.Entries(func(e *core.Entry) {
+		s.b.journal.write(entryOp(s.clientID, e))
+		if e.PacketID != 0 {
+			s.b.journal.write(stateOp(s.clientID, e))
+		}
+	})
+	for _, id := range s.core.Unreleased() {
+		s.b.journal.write(Op{Space: sessionSpace(s.clientID), Key: receivedKey(id), Value: []byte{}})
+	}
+}
+
+func (s *session) logEnd() {
+	if s.durable {
+		s.logEndAlways()
+	}
+}
+
+func (s *session) logEndAlways() {
+	s.b.journal.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
+}
+
+func (s *session) logSubscription(sub *subscription) {
+	if s.durable {
+		s.b.journal.write(Op{
+			Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, sub.filter...), Value: appendSubscription(versioned(nil), sub),
+		})
+	}
+}
+
+func (s *session) logUnsubscribed(filter string) {
+	if s.durable {
+		s.b.journal.write(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
+	}
+}
+
+const (
+	subNoLocal = 1 << (2 + iota) // the lower two bits are the QoS
+	subRetainAsPublished
+	subHandlingShift = 4
+)
+
+func appendSubscription(b []byte, sub *subscription) []byte {
+	flags := byte(sub.qos) | sub.retainHandling<<subHandlingShift
+	if sub.noLocal {
+		flags |= subNoLocal
+	}
+	if sub.retainAsPublished {
+		flags |= subRetainAsPublished
+	}
+	b = append(b, flags)
+	b = codec.AppendString(b, sub.filter)
+	b = codec.AppendUint(b, uint64(len(sub.ids)))
+	for _, id := range sub.ids {
+		b = codec.AppendUint(b, uint64(id))
+	}
+	return b
+}
+
+func (b *Broker) readSubscription(r *codec.Reader) (*subscription, error) {
+	flags := r.Byte()
+	p := packets.Subscription{
+		QoS: packets.QoS(flags & 3), NoLocal: flags&subNoLocal != 0, RetainAsPublished: flags&subRetainAsPublished != 0,
+		RetainHandling: flags >> subHandlingShift & 3, TopicFilter: r.String(),
+	}
+	var ids []uint32
+	for range r.Count() {
+		ids = append(ids, r.Uint32())
+	}
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	return b.parseSubscription(&p, ids)
+}
+
+// openStorage opens the store and restores what is in it, before anything else happens.
+func (b *Broker) openStorage(ctx context.Context) error {
+	if b.journal == nil {
+		return nil
+	}
+	if o, ok := b.cfg.storage.(Opener); ok {
+		if err := o.Open(ctx); err != nil {
+			return fmt.Errorf("shoal: open storage: %w", err)
+		}
+	}
+	if err := b.restoreRetained(ctx); err != nil {
+		return fmt.Errorf("shoal: restore retained messages: %w", err)
+	}
+	if err := b.restoreSessions(ctx); err != nil {
+		return fmt.Errorf("shoal: restore sessions: %w", err)
+	}
+	run, cancel := context.WithCancel(context.Background())
+	b.journalEnd, b.journalDone = cancel, make(chan struct{})
+	go func() {
+		defer close(b.journalDone)
+		b.journal.run(run)
+	}()
+	return nil
+}
+
+func (b *Broker) restoreSessions(ctx context.Context) error {
+	type meta struct {
+		id     string
+		expiry uint32
+		away   int64
+	}
+	var metas []meta
+	err := b.cfg.storage.Scan(ctx, spaceSessions, nil, func(key, value []byte) error {
+		r, err := openRecord(value)
+		if err != nil {
+			return err
+		}
+		metas = append(metas, meta{id: string(key), expiry: r.Uint32(), away: int64(r.Uint())})
+		return r.Err()
+	})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, m := range metas {
+		s := b.newSession(m.id)
+		s.expiry, s.durable, s.away = m.expiry, true, now
+		left := time.Duration(m.expiry) * time.Second
+		if m.away != 0 {
+			s.away = time.Unix(m.away, 0)
+			left -= now.Sub(s.away)
+		}
+		if err := b.restoreSession(ctx, s); err != nil {
+			return fmt.Errorf("session %q: %w", m.id, err)
+		}
+		b.sessions.put(s)
+		s.mu.Lock()
+		s.startExpiry(max(left, 0))
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// restoreSession reads one session. Its subscriptions match from here on.
+func (b *Broker) restoreSession(ctx context.Context, s *session) error {
+	entries := make(map[uint64]*core.Entry)
+	var order []uint64
+	err := b.cfg.storage.Scan(ctx, sessionSpace(s.clientID), nil, func(key, value []byte) error {
+		switch {
+		case len(key) == 3 && key[0] == 'r':
+			s.core.ResumeReceived(binary.BigEndian.Uint16(key[1:]))
+			return nil
+		case len(key) == 0:
+			return codec.ErrMalformed
+		}
+		r, err := openRecord(append([]byte(nil), value...)) // what is read refers to the record
+		if err != nil {
+			return err
+		}
+		switch {
+		case key[0] == 'p' && len(key) == 9: // before "q" in the order of keys
+			e := &core.Entry{PacketID: uint16(r.Uint()), State: core.State(r.Byte())}
+			entries[binary.BigEndian.Uint64(key[1:])] = e
+		case key[0] == 'q' && len(key) == 9:
+			e := readEntry(r)
+			if sent := entries[e.Seq]; sent != nil {
+				e.PacketID, e.State = sent.PacketID, sent.State
+			}
+			entries[e.Seq] = &e
+			order = append(order, e.Seq)
+		case key[0] == 's':
+			sub, err := b.readSubscription(r)
+			if err != nil {
+				return err
+			}
+			sub.s = s
+			_, err = s.restore(sub)
+			return err
+		default:
+			return fmt.Errorf("%w: key %q", codec.ErrMalformed, key)
+		}
+		return r.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, seq := range order {
+		s.core.Resume(*entries[seq])
+	}
+	return nil
+}
+
+// restore is subscribe for what is in the store already.
+func (s *session) restore(sub *subscription) (bool, error) {
+	durable := s.durable
+	s.durable = false
+	isNew, err := s.subscribe(sub)
+	s.durable, s.catching = durable, nil
+	return isNew, err
+}
+
+func (b *Broker) restoreRetained(ctx context.Context) error {
+	now := time.Now().UnixNano()
+	return b.cfg.storage.Scan(ctx, spaceRetained, nil, func(_, value []byte) error {
+		r, err := openRecord(append([]byte(nil), value...))
+		if err != nil {
+			return err
+		}
+		m := readMessage(r)
+		if r.Err() == nil && !m.Expired(now) {
+			b.retained.set(m)
+		}
+		return r.Err()
+	})
+}

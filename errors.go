@@ -1,0 +1,83 @@
+package shoal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/shoalmq/shoal/packets"
+)
+
+// Sentinels that errors of this package, and of drivers, match with errors.Is.
+var (
+	// ErrClosed: the broker, or the part of it that was called, has been shut down.
+	ErrClosed = errors.New("shoal: closed")
+	// ErrNotStarted: the broker has not been started.
+	ErrNotStarted = errors.New("shoal: not started")
+	// ErrStarted: Start or Run was called a second time.
+	ErrStarted = errors.New("shoal: already started")
+	// ErrStorageClosed: Commit or Scan after Close.
+	ErrStorageClosed = errors.New("shoal: storage is closed")
+	// ErrNotReplicated: a command could not be handed to the cluster's agreed order.
+	ErrNotReplicated = errors.New("shoal: not replicated")
+	// ErrNodeLost: the node that was to accept a message has been given up by the cluster.
+	ErrNodeLost = errors.New("shoal: node lost")
+	// ErrNotServing: this node holds no lease, because it cannot reach the majority of its cluster.
+	ErrNotServing = errors.New("shoal: node is not serving: no lease from the cluster")
+	// ErrQueueFull: a bounded queue had no room.
+	ErrQueueFull = errors.New("shoal: queue full")
+	// ErrSlowConsumer: a client did not take what was written to it.
+	ErrSlowConsumer = errors.New("shoal: client reads too slowly")
+)
+
+// Error carries the reason code that a client is to be told. Authenticators, authorizers and interceptors return it
+// to choose the code; any other error of theirs becomes the code that fits the place (see each interface).
+type Error struct {
+	ReasonCode packets.ReasonCode
+	// Reason is the Reason String a v5 client gets, if it asked for such; say what to fix. It may be empty.
+	Reason string
+	// Err is what lies behind it, for the log; it is not sent. It may be nil.
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	switch {
+	case e.Reason != "" && e.Err != nil:
+		return fmt.Sprintf("%s (0x%02X): %s: %v", e.ReasonCode, byte(e.ReasonCode), e.Reason, e.Err)
+	case e.Reason != "":
+		return fmt.Sprintf("%s (0x%02X): %s", e.ReasonCode, byte(e.ReasonCode), e.Reason)
+	case e.Err != nil:
+		return fmt.Sprintf("%s (0x%02X): %v", e.ReasonCode, byte(e.ReasonCode), e.Err)
+	}
+	return fmt.Sprintf("%s (0x%02X)", e.ReasonCode, byte(e.ReasonCode))
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ReasonCodeOf returns the reason code that err carries, however deeply wrapped, or otherwise. A code below 0x80 in
+// an error is no refusal and becomes otherwise, too.
+func ReasonCodeOf(err error, otherwise packets.ReasonCode) packets.ReasonCode {
+	var e *Error
+	if errors.As(err, &e) && e.ReasonCode.IsError() {
+		return e.ReasonCode
+	}
+	var p *packets.Error
+	if errors.As(err, &p) && p.Code.IsError() {
+		return p.Code
+	}
+	return otherwise
+}
+
+// reasonStringOf returns what a v5 client may be told about err.
+func reasonStringOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	var p *packets.Error
+	if errors.As(err, &p) {
+		return p.Error()
+	}
+	return ""
+}

@@ -1,0 +1,244 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/pipe"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// Publish publishes a message on behalf of the program. It returns when every matching session has it, as a PUBACK would
+// tell a client, or with an error that carries a reason code; a QoS 0 message is not waited for. The broker keeps nothing
+// of m. Authenticator, Authorizer and publish interceptors are not asked.
+func (b *Broker) Publish(ctx context.Context, m Message) error {
+	if err := b.running(); err != nil {
+		return err
+	}
+	if err := topics.ValidateName(m.TopicName); err != nil {
+		return &Error{ReasonCode: packets.TopicNameInvalid, Reason: err.Error(), Err: err}
+	}
+	if m.QoS > 2 {
+		return &Error{ReasonCode: packets.QoSNotSupported, Reason: fmt.Sprintf("QoS is %d; it must be 0, 1 or 2", m.QoS)}
+	}
+	if b.cluster != nil {
+		if err := b.cluster.awaitServing(ctx); err != nil {
+			return err
+		}
+	}
+	done := make(chan packets.ReasonCode, 1)
+	b.publish(&m, "", func(code packets.ReasonCode) { done <- code })
+	select {
+	case code := <-done:
+		if code.IsError() {
+			return &Error{ReasonCode: code, Reason: "the message was not accepted everywhere"}
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.life.Done():
+		return ErrClosed
+	}
+}
+
+// publish routes a message that comes from no connection. then is called once its acceptance is complete.
+func (b *Broker) publish(m *Message, publisher string, then func(packets.ReasonCode)) {
+	sc := b.scratch()
+	p := publishOf(m)
+	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
+	sc.r.begin(&p, publisher, b.sessions.get(publisher), sc)
+	b.route(sc)
+	a := sc.r.wait
+	sc.release()
+	if a == nil {
+		then(packets.Success)
+		return
+	}
+	a.then = then
+	a.finish(packets.Success)
+}
+
+// SubscribeOptions are those of an in-process subscription. The zero value is QoS 0 with default limits.
+type SubscribeOptions struct {
+	QoS packets.QoS
+	// Buffer is how many messages wait for Next, BufferBytes how many bytes of them. Default 1,024 and 16 MiB. What does not fit is
+	// dropped, with the reason queue_full.
+	Buffer      int
+	BufferBytes int
+	// RetainHandling and RetainAsPublished are as in a SUBSCRIBE packet.
+	RetainHandling    byte
+	RetainAsPublished bool
+}
+
+// Subscription is a subscription of the program itself. Each is independent of all others, and of every client.
+type Subscription struct {
+	b    *Broker
+	subs []*subscription
+	opts SubscribeOptions
+
+	mu     sync.Mutex
+	queue  []Message
+	bytes  int
+	closed bool
+	signal chan struct{}
+}
+
+// Subscribe subscribes the program to filters, "$share/group/filter" included. It returns when a message published anywhere in the
+// cluster from then on reaches the subscription. Close it when done.
+func (b *Broker) Subscribe(ctx context.Context, filters []string, opts SubscribeOptions) (*Subscription, error) {
+	if err := b.running(); err != nil {
+		return nil, err
+	}
+	if len(filters) == 0 {
+		return nil, errors.New("shoal: Subscribe: filters is empty; name at least one")
+	}
+	if opts.QoS > 2 || opts.RetainHandling > 2 {
+		return nil, fmt.Errorf("shoal: Subscribe: QoS %d and RetainHandling %d must be 0, 1 or 2", opts.QoS, opts.RetainHandling)
+	}
+	set(&opts.Buffer, 1024)
+	set(&opts.BufferBytes, 16<<20)
+	l := &Subscription{b: b, opts: opts, signal: make(chan struct{}, 1)}
+	for _, f := range filters {
+		sub, err := b.parseSubscription(&packets.Subscription{
+			TopicFilter: f, QoS: opts.QoS, RetainHandling: opts.RetainHandling, RetainAsPublished: opts.RetainAsPublished,
+		}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("shoal: Subscribe %q: %w", f, err)
+		}
+		sub.local = l
+		l.subs = append(l.subs, sub)
+	}
+	b.sessions.addLocal(l)
+	for _, sub := range l.subs {
+		b.addSubscription(sub, nil)
+	}
+	if err := b.settle(ctx, l.subs); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	sc := b.scratch()
+	defer sc.release()
+	for _, sub := range l.subs {
+		b.sendRetained(sc, sub, true)
+	}
+	return l, nil
+}
+
+// push queues a message, or drops it. It reports whether it was queued.
+func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids []uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	cost := m.Cost()
+	if len(l.queue) >= l.opts.Buffer || l.bytes+cost > l.opts.BufferBytes {
+		l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
+		return true // it was this member's turn
+	}
+	pub := publicMessage(m, time.Now().UnixNano())
+	pub.QoS, pub.Retain, pub.Properties.SubscriptionIdentifiers = qos, retain, ids
+	l.queue = append(l.queue, pub)
+	l.bytes += cost
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// Next returns the next message, in order, waiting for one until ctx ends. After Close it returns what is left, then ErrClosed. It is
+// meant for one goroutine at a time.
+func (l *Subscription) Next(ctx context.Context) (Message, error) {
+	for {
+		l.mu.Lock()
+		if len(l.queue) > 0 {
+			m := l.queue[0]
+			l.queue[0] = Message{}
+			l.queue = l.queue[1:]
+			l.bytes -= messageCost(&m)
+			l.mu.Unlock()
+			return m, nil
+		}
+		closed := l.closed
+		l.bytes = 0
+		l.mu.Unlock()
+		if closed {
+			return Message{}, ErrClosed
+		}
+		select {
+		case <-l.signal:
+		case <-ctx.Done():
+			return Message{}, ctx.Err()
+		}
+	}
+}
+
+func messageCost(m *Message) int {
+	s := core.Message{TopicName: m.TopicName, Payload: m.Payload, Properties: &m.Properties}
+	return s.Cost()
+}
+
+// Close ends the subscription. Calling it twice is fine.
+func (l *Subscription) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+	for _, sub := range l.subs {
+		l.b.removeSubscription(sub)
+	}
+	l.b.sessions.removeLocal(l)
+	return nil
+}
+
+func (r *sessions) addLocal(l *Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.local[l] = struct{}{}
+}
+
+func (r *sessions) removeLocal(l *Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.local, l)
+}
+
+// closeLocal closes all in-process subscriptions.
+func (r *sessions) closeLocal() {
+	r.mu.RLock()
+	var list []*Subscription
+	for l := range r.local {
+		list = append(list, l)
+	}
+	r.mu.RUnlock()
+	for _, l := range list {
+		_ = l.Close() // cannot fail
+	}
+}
+
+// Dial connects to the broker without a socket: what is written to the connection is read by the broker as if it had come over a
+// listener named "inprocess".
+func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := b.running(); err != nil {
+		return nil, err
+	}
+	client, server := pipe.New("inprocess")
+	b.serve(server, "inprocess")
+	return client, nil
+}

@@ -1,0 +1,281 @@
+package session
+
+import (
+	"github.com/shoalmq/shoal/internal/outbox"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// State is how far the delivery of an Entry has come.
+type State byte
+
+const (
+	Queued   State = iota // not sent yet, or to be sent for the first time
+	Sent                  // PUBLISH sent, waiting for PUBACK or PUBREC
+	Released              // PUBREC received, waiting for PUBCOMP
+	Done                  // nothing left to do
+)
+
+// Entry is one message on its way to the client.
+type Entry struct {
+	Msg      *Message
+	SubIDs   []uint32 // Subscription Identifiers of the subscriptions it matched, not changed any more
+	Share    string   // the whole "$share/…" filter it came by, or ""
+	Seq      uint64   // grows with every entry of a session; names the entry in storage
+	PacketID uint16   // 0 until it is first sent
+	QoS      packets.QoS
+	Retain   bool // the RETAIN flag to send
+	State    State
+	counted  bool // takes a place in the window of this connection
+}
+
+// Why says how an Entry ended.
+type Why byte
+
+const (
+	Acknowledged Why = iota // the client took it
+	Refused                 // the client answered with a reason code of 0x80 or more
+	Expired                 // its Message Expiry Interval had passed before it was first sent
+	TooLarge                // larger than the client's Maximum Packet Size
+	QueueFull               // no room in the queue
+	Withdrawn               // handed elsewhere
+)
+
+// String names the reason as metrics and events do.
+func (w Why) String() string {
+	return [...]string{"acknowledged", "refused", "expired", "too_large", "queue_full", "withdrawn"}[w]
+}
+
+// Log is told every change, in order, under the session's lock: it keeps what must be durable and counts what is
+// dropped. It must not block, and may keep neither the Entry nor change it.
+type Log interface {
+	Enqueued(e *Entry)
+	Sent(e *Entry)
+	PubRecReceived(e *Entry)
+	Ended(e *Entry, why Why)
+	Received(id uint16) // a QoS 2 message's identifier is taken
+	Completed(id uint16)
+}
+
+// Limits bound one session. All are required.
+type Limits struct {
+	// QueuedMessages and QueuedBytes bound what waits or is in flight for the client. QueuedBytes counts Message.Cost.
+	QueuedMessages int
+	QueuedBytes    int
+	// DropOldest makes room by dropping the oldest waiting message instead of the new one.
+	DropOldest bool
+	// ReceiveMaximum is how many QoS 1 and 2 messages the client may have unacknowledged [MQTT-3.3.4-7].
+	ReceiveMaximum int
+	// OutboxBytes is how full the outbox may be before QoS 1 and 2 messages wait in the queue instead.
+	OutboxBytes int
+}
+
+// Conn is what the CONNECT of a connection said, as far as it matters here.
+type Conn struct {
+	Version           packets.Version
+	ReceiveMaximum    int // how many QoS 1 and 2 messages the client takes at a time
+	MaximumPacketSize int // of the client; 0 for no limit
+	TopicAliasMaximum uint16
+}
+
+// Session is the protocol state of one client. Make one with New.
+type Session struct {
+	limits *Limits
+	log    Log
+
+	out    ring
+	sent   int // entries at the front that have a packet identifier
+	next   int // entries at the front that have been dealt with on this connection
+	window int // entries that count against the client's Receive Maximum
+	bytes  int // cost of all live entries
+	live   int // entries that are not Done
+	// scattered is set while identifiers do not all follow from the entries' numbers; see assign.
+	scattered bool
+	seq       uint64
+
+	in       map[uint16]any
+	inWindow int
+
+	conn     Conn
+	attached bool
+	aliases  topicAliases
+}
+
+// New returns a Session without a connection. limits may be shared by many sessions and must not change.
+func New(limits *Limits, log Log) *Session { return &Session{limits: limits, log: log} }
+
+// Attach begins a connection. Pump must follow, once CONNACK is in the outbox.
+func (s *Session) Attach(c Conn) {
+	s.conn, s.attached = c, true
+	s.aliases = topicAliases{max: c.TopicAliasMaximum}
+	s.next, s.window, s.inWindow = 0, 0, 0
+	for i := range s.out.n {
+		s.out.at(i).counted = false
+	}
+}
+
+// Detach ends the connection.
+func (s *Session) Detach() {
+	s.attached = false
+	s.aliases = topicAliases{}
+	s.next = 0
+}
+
+// Attached reports whether there is a connection.
+func (s *Session) Attached() bool { return s.attached }
+
+// Version returns the protocol version of the connection.
+func (s *Session) Version() packets.Version { return s.conn.Version }
+
+// Len returns the number of messages that wait or are in flight, Bytes what they cost.
+func (s *Session) Len() int   { return s.live }
+func (s *Session) Bytes() int { return s.bytes }
+
+// InFlight returns the number of messages that were sent and are not acknowledged.
+func (s *Session) InFlight() int {
+	n := 0
+	for i := range s.sent {
+		if s.out.at(i).State != Done {
+			n++
+		}
+	}
+	return n
+}
+
+// Push appends a message of QoS 1 or 2 to the queue, or drops one according to the limits. It reports whether the
+// message was taken. Pump sends it.
+func (s *Session) Push(e Entry) bool {
+	for s.live >= s.limits.QueuedMessages || s.bytes+e.Msg.Cost() > s.limits.QueuedBytes {
+		if !s.limits.DropOldest || !s.dropOldest() {
+			s.log.Ended(&e, QueueFull)
+			return false
+		}
+	}
+	s.push(e)
+	return true
+}
+
+// PushRetained is Push for a retained message, which is not limited: the message is in memory anyway.
+func (s *Session) PushRetained(e Entry) { s.push(e) }
+
+func (s *Session) push(e Entry) {
+	s.seq++
+	e.Seq, e.State, e.PacketID, e.counted = s.seq, Queued, 0, false
+	s.live++
+	s.bytes += e.Msg.Cost()
+	s.log.Enqueued(s.out.push(e))
+}
+
+func (s *Session) dropOldest() bool {
+	for i := s.sent; i < s.out.n; i++ {
+		if e := s.out.at(i); e.State == Queued {
+			s.end(e, QueueFull)
+			return true
+		}
+	}
+	return false
+}
+
+// Pump sends whatever the window and the outbox have room for; first, on a new connection, what was in flight on
+// the one before [MQTT-4.4.0-1]. Call it when anything was pushed, acknowledged or written.
+func (s *Session) Pump(out *outbox.Buffer, now int64) {
+	for s.attached && s.next < s.out.n {
+		e := s.out.at(s.next)
+		switch e.State {
+		case Done:
+			s.next++
+			continue
+		case Released: // resumed
+			out.Commit(packets.AppendAck(out.Reserve(8), packets.TypePubRel, s.conn.Version, e.PacketID, packets.Success))
+			s.next++
+			continue
+		}
+		if s.window >= s.conn.ReceiveMaximum || out.Len() >= s.limits.OutboxBytes {
+			return
+		}
+		first := e.State == Queued
+		if first && e.Msg.Expired(now) {
+			s.end(e, Expired) // [MQTT-3.3.2-5]
+			continue
+		}
+		if e.PacketID == 0 && !s.assign(e) {
+			return
+		}
+		if !s.appendPublish(out, e, !first, now) {
+			s.end(e, TooLarge) // [MQTT-3.1.2-25]
+			continue
+		}
+		s.next++
+		s.sent = max(s.sent, s.next)
+		s.window++
+		e.counted, e.State = true, Sent
+		if first {
+			s.log.Sent(e)
+		}
+	}
+}
+
+// assign gives e a packet identifier that is not in use [MQTT-2.2.1-4]. It follows from the entry's number, so that a
+// session that was stored before the PUBLISH left gives the same identifier to the same message after a crash, and the
+// client recognises it.
+func (s *Session) assign(e *Entry) bool {
+	id := idOf(e.Seq)
+	if s.sent > 0 && (s.scattered || e.Seq-s.out.at(0).Seq >= ids) {
+		// The client left an early message unacknowledged while 65,535 later ones came and went.
+		s.scattered = true
+		for tries := 0; s.find(id) != nil; tries++ {
+			if tries == ids {
+				return false
+			}
+			id = id%ids + 1
+		}
+	}
+	e.PacketID = id
+	return true
+}
+
+// ids is how many packet identifiers there are.
+const ids = 65535
+
+func idOf(seq uint64) uint16 { return uint16((seq-1)%ids) + 1 }
+
+// find returns the entry in flight with the identifier, or nil.
+func (s *Session) find(id uint16) *Entry {
+	if s.sent == 0 {
+		return nil
+	}
+	// Entries mostly stand side by side as they were numbered, so that the place can be computed.
+	guess := (int(id) - int(idOf(s.out.at(0).Seq)) + ids) % ids
+	if guess < s.sent {
+		if e := s.out.at(guess); e.PacketID == id && e.State != Done {
+			return e
+		}
+	}
+	for i := range s.sent {
+		if e := s.out.at(i); e.PacketID == id && e.State != Done {
+			return e
+		}
+	}
+	return nil
+}
+
+// end finishes an entry of the queue and forgets those at the front that are done.
+func (s *Session) end(e *Entry, why Why) {
+	if e.counted {
+		s.window--
+	}
+	s.live--
+	s.bytes -= e.Msg.Cost()
+	e.State, e.counted = Done, false
+	s.log.Ended(e, why)
+	e.Msg, e.SubIDs = nil, nil
+	for s.out.n > 0 && s.out.at(0).State == Done {
+		s.out.pop()
+		s.next, s.sent = max(0, s.next-1), max(0, s.sent-1)
+	}
+	if s.sent == 0 {
+		s.scattered = false
+	}
+	if s.out.n > 4*s.live+256 {
+		s.sent, s.next = s.out.compact(s.sent, s.next)
+	}
+}

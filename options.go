@@ -1,0 +1,211 @@
+package shoal
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/listen"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// Option configures a Broker. Options are checked together by New.
+type Option func(*config)
+
+type config struct {
+	listen    []string
+	listeners []net.Listener
+	tls       *tls.Config
+	storage   Storage
+	auth      []Authenticator
+	hooks     []any
+	cluster   []Cluster
+	logger    *slog.Logger
+	limits    Limits
+	caps      Capabilities
+}
+
+// WithListen adds addresses to listen on: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
+// (the path is /mqtt unless given) and unix:///path. An empty host means all interfaces. Port 0 takes a free port;
+// Broker.Addrs tells which. tls and wss need WithTLSConfig.
+func WithListen(urls ...string) Option {
+	return func(c *config) { c.listen = append(c.listen, urls...) }
+}
+
+// WithListener adds a listener whose connections speak MQTT directly. The broker closes it.
+func WithListener(l net.Listener) Option {
+	return func(c *config) { c.listeners = append(c.listeners, l) }
+}
+
+// WithTLSConfig sets the configuration of tls and wss listeners. Set its ClientAuth to ask for client certificates.
+func WithTLSConfig(t *tls.Config) Option { return func(c *config) { c.tls = t } }
+
+// WithStorage keeps sessions and retained messages in s. Without it they live as long as the process. The broker closes s.
+func WithStorage(s Storage) Option { return func(c *config) { c.storage = s } }
+
+// WithAuthenticator sets who may connect, and, if a is an Authorizer, too, what they may do. Exactly one of
+// WithAuthenticator and WithAnonymous is required.
+func WithAuthenticator(a Authenticator) Option {
+	return func(c *config) { c.auth = append(c.auth, a) }
+}
+
+// WithAnonymous lets everyone connect and do everything.
+func WithAnonymous() Option { return WithAuthenticator(anonymous{}) }
+
+// WithHook registers interceptors and observers; see ConnectInterceptor and its neighbours.
+func WithHook(h ...any) Option { return func(c *config) { c.hooks = append(c.hooks, h...) } }
+
+// WithCluster makes the broker a node of a cluster.
+func WithCluster(cl Cluster) Option { return func(c *config) { c.cluster = append(c.cluster, cl) } }
+
+// WithLogger sets where the broker logs; nothing is logged without it.
+func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// WithLimits sets limits; fields left at zero keep their default.
+func WithLimits(l Limits) Option { return func(c *config) { c.limits = l } }
+
+// WithCapabilities turns features of the protocol off.
+func WithCapabilities(cp Capabilities) Option { return func(c *config) { c.caps = cp } }
+
+// Limits bound what one client may take. A zero field means its default.
+type Limits struct {
+	// ReceiveMaximum is how many QoS 1 and 2 messages a client may send without an answer. Default 1,024. A client of
+	// MQTT 3, which is not told, is not read from while it has more outstanding.
+	ReceiveMaximum uint16
+	// MaximumPacketSize is the largest packet accepted, in bytes. Default 64 MiB.
+	MaximumPacketSize uint32
+	// TopicAliasMaximum is how many aliases a v5 client may use towards the broker. Default 1,024.
+	TopicAliasMaximum uint16
+	// OutboundTopicAliases is how many aliases the broker uses towards a v5 client that allows any. Default 64.
+	OutboundTopicAliases uint16
+	// InFlight is how many QoS 1 and 2 messages the broker sends to a client before it waits for acknowledgements; a v5
+	// client's Receive Maximum lowers it. Default 1,024.
+	InFlight uint16
+	// SessionExpiryMaximum bounds the Session Expiry Interval a client asks for, in seconds. Default: no bound. It is also how long sessions
+	// of MQTT 3 clients that connected with Clean Session 0 are kept.
+	SessionExpiryMaximum uint32
+	// QueuedMessages and QueuedBytes bound what waits for one client, in flight included. Default 100,000 messages
+	// and 64 MiB. A message that finds the queue full is dropped, or, with DropOldest, the oldest one that waits.
+	QueuedMessages int
+	QueuedBytes    int
+	DropOldest     bool
+	// OutboxBytes is how many bytes may wait for a connection to take them before QoS 1 and 2 messages stay in the queue. Default 256 KiB.
+	// Messages of QoS 0 are dropped beyond QoS0Bytes. Default 4 MiB.
+	OutboxBytes int
+	QoS0Bytes   int
+	// ConnectTimeout is how long a new connection may take until its CONNECT has arrived and was answered. Default 10 s.
+	ConnectTimeout time.Duration
+	// WriteTimeout is how long a connection may take nothing of what is written to it. Default 30 s.
+	WriteTimeout time.Duration
+	// KeepAliveMaximum bounds the clients' Keep Alive, in seconds; a v5 client is told by Server Keep Alive. Default: no bound.
+	KeepAliveMaximum uint16
+	// Subscriptions is how many subscriptions one session may have. Default 100,000.
+	Subscriptions int
+}
+
+func (l *Limits) setDefaults() {
+	set(&l.ReceiveMaximum, 1024)
+	set(&l.MaximumPacketSize, 64<<20)
+	set(&l.TopicAliasMaximum, 1024)
+	set(&l.OutboundTopicAliases, 64)
+	set(&l.InFlight, 1024)
+	set(&l.SessionExpiryMaximum, neverExpires)
+	set(&l.QueuedMessages, 100_000)
+	set(&l.QueuedBytes, 64<<20)
+	set(&l.OutboxBytes, 256<<10)
+	set(&l.QoS0Bytes, 4<<20)
+	set(&l.ConnectTimeout, 10*time.Second)
+	set(&l.WriteTimeout, 30*time.Second)
+	set(&l.Subscriptions, 100_000)
+}
+
+// neverExpires is the Session Expiry Interval that means never.
+const neverExpires = 0xFFFFFFFF
+
+func set[T comparable](p *T, def T) {
+	var zero T
+	if *p == zero {
+		*p = def
+	}
+}
+
+func (l *Limits) validate() error {
+	var errs []error
+	negative := func(name string, v int64) {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("shoal: WithLimits: %s is %d; it must not be negative, 0 means the default", name, v))
+		}
+	}
+	negative("QueuedMessages", int64(l.QueuedMessages))
+	negative("QueuedBytes", int64(l.QueuedBytes))
+	negative("OutboxBytes", int64(l.OutboxBytes))
+	negative("QoS0Bytes", int64(l.QoS0Bytes))
+	negative("ConnectTimeout", int64(l.ConnectTimeout))
+	negative("WriteTimeout", int64(l.WriteTimeout))
+	negative("Subscriptions", int64(l.Subscriptions))
+	return errors.Join(errs...)
+}
+
+// Capabilities turns features of the protocol off; the zero value offers everything. Clients of v5 are told in CONNACK.
+type Capabilities struct {
+	MaximumQoS                packets.Optional[packets.QoS]
+	NoRetain                  bool
+	NoWildcardSubscriptions   bool
+	NoSubscriptionIdentifiers bool
+	NoSharedSubscriptions     bool
+}
+
+func (c *Capabilities) maximumQoS() packets.QoS { return c.MaximumQoS.Or(2) }
+
+func (c *Capabilities) validate() error {
+	if q, ok := c.MaximumQoS.Get(); ok && q > 2 {
+		return fmt.Errorf("shoal: WithCapabilities: MaximumQoS is %d; it must be 0, 1 or 2", q)
+	}
+	return nil
+}
+
+// validate checks everything that can be checked without I/O and joins what is wrong.
+func (c *config) validate() (endpoints []listen.Endpoint, err error) {
+	var errs []error
+	switch len(c.auth) {
+	case 0:
+		errs = append(errs, errors.New("shoal: nobody could connect: give WithAuthenticator, or WithAnonymous to let everyone in"))
+	case 1:
+		if c.auth[0] == nil {
+			errs = append(errs, errors.New("shoal: WithAuthenticator: nil"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("shoal: %d authenticators given; exactly one is possible: combine them, and do not add WithAnonymous", len(c.auth)))
+	}
+	if len(c.cluster) > 1 {
+		errs = append(errs, errors.New("shoal: WithCluster given more than once"))
+	}
+	for _, cl := range c.cluster {
+		if cl == nil {
+			errs = append(errs, errors.New("shoal: WithCluster: nil"))
+		} else if _, err := cl.Self(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, u := range c.listen {
+		e, err := listen.Parse(u)
+		if err == nil && e.TLS && c.tls == nil {
+			err = errors.New("it needs WithTLSConfig")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("shoal: WithListen %q: %w", u, err))
+			continue
+		}
+		endpoints = append(endpoints, e)
+	}
+	for _, l := range c.listeners {
+		if l == nil {
+			errs = append(errs, errors.New("shoal: WithListener: nil"))
+		}
+	}
+	errs = append(errs, c.limits.validate(), c.caps.validate())
+	return endpoints, errors.Join(errs...)
+}

@@ -1,0 +1,96 @@
+package shoal
+
+import (
+	"time"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// Wills of lost nodes. Every claim carries the client's will, so that when its node is lost another one, the adopter, can publish it
+// after its delay, once; unless the client connects anywhere before (guarantee 5).
+
+// encodeWill returns a will as a claim carries it, nil for none.
+func encodeWill(w *will, expiry uint32) []byte {
+	if w == nil {
+		return nil
+	}
+	delay := w.delay
+	if limit := time.Duration(expiry) * time.Second; expiry != neverExpires && limit < delay {
+		delay = limit // the will is due when the session ends
+	}
+	b := codec.AppendUint(versioned(nil), uint64(delay/time.Second))
+	flags := byte(w.message.QoS)
+	if w.message.Retain {
+		flags |= flagRetain
+	}
+	b = append(b, flags)
+	b = codec.AppendString(b, w.message.TopicName)
+	b = codec.AppendBytes(b, w.message.Payload)
+	v, ok := w.message.Properties.MessageExpiryInterval.Get()
+	b = codec.AppendUint(codec.AppendBool(b, ok), uint64(v))
+	return appendProperties(b, &w.message.Properties)
+}
+
+func decodeWill(record []byte) (m Message, delay time.Duration, err error) {
+	r, err := openRecord(record)
+	if err != nil {
+		return Message{}, 0, err
+	}
+	delay = time.Duration(r.Uint32()) * time.Second
+	flags := r.Byte()
+	m = Message{TopicName: r.String(), QoS: packets.QoS(flags & 3), Retain: flags&flagRetain != 0}
+	m.Payload = append([]byte(nil), r.Bytes()...)
+	expires, interval := r.Bool(), r.Uint32()
+	m.Properties = *readProperties(r)
+	if expires {
+		m.Properties.MessageExpiryInterval = packets.Some(interval)
+	}
+	return m, delay, r.Err()
+}
+
+// publishOrphans sees to the wills this node has adopted.
+func (n *clusterNode) publishOrphans() {
+	type orphan struct {
+		id    string
+		epoch uint64
+		will  []byte
+	}
+	var orphans []orphan
+	n.state.mu.RLock()
+	for id, o := range n.state.owners {
+		if o.adopter == n.self.Name && o.will != nil {
+			orphans = append(orphans, orphan{id, o.epoch, o.will})
+		}
+	}
+	n.state.mu.RUnlock()
+	for _, o := range orphans {
+		m, delay, err := decodeWill(o.will)
+		if err != nil {
+			n.b.log.Error("the will of a lost node's client cannot be read", "client_id", o.id, "error", err)
+			n.willDone(o.id, o.epoch)
+			continue
+		}
+		m.Publisher = o.id
+		w := &will{b: n.b, client: ClientInfo{ClientID: o.id}, message: m, delay: delay, epoch: o.epoch, adopted: true}
+		n.mu.Lock()
+		if n.wills[o.id] != nil {
+			n.mu.Unlock()
+			continue
+		}
+		n.wills[o.id] = w
+		n.mu.Unlock()
+		w.connectionEnded(false)
+	}
+}
+
+// reclaimed is the return of a client whose will this node was to publish. It is called on Apply's goroutine.
+func (n *clusterNode) reclaimed(id string) {
+	n.mu.Lock()
+	w := n.wills[id]
+	delete(n.wills, id)
+	n.mu.Unlock()
+	if w != nil && w.delay > 0 {
+		w.cancel() // [MQTT-3.1.3-9]
+	}
+}

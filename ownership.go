@@ -1,0 +1,167 @@
+package shoal
+
+import (
+	"github.com/shoalmq/shoal/internal/codec"
+)
+
+// Ownership: which node may serve a client. Every claim gets an epoch; whoever holds an older one can neither deliver nor
+// acknowledge (guarantee 3).
+
+// claimResult is what the claiming node learns.
+type claimResult struct {
+	epoch uint64
+	home  string // where the client's session is; "" for nowhere
+}
+
+// claim gives a client to the proposing node.
+func (a *agreed) claim(node string, r *codec.Reader) any {
+	id := r.String()
+	will := append([]byte(nil), r.Bytes()...)
+	if r.Err() != nil {
+		return r.Err()
+	}
+	a.mu.Lock()
+	a.epoch++
+	o := a.owners[id]
+	if o == nil {
+		o = &owner{}
+	}
+	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
+	next := &owner{node: node, home: o.home, epoch: a.epoch}
+	if len(will) > 0 {
+		next.will = will
+	}
+	a.owners[id] = next
+	a.mu.Unlock()
+	if o.adopter == a.n.self.Name {
+		a.n.reclaimed(id)
+	}
+	if node != a.n.self.Name {
+		a.n.fence(id)
+	}
+	return claimResult{epoch: next.epoch, home: o.home}
+}
+
+// moved notes that the session of a client is at the proposing node now. It returns whether the claim is still the last one.
+func (a *agreed) moved(node, id string, epoch uint64) any {
+	a.mu.Lock()
+	o := a.owners[id]
+	if o == nil || o.epoch != epoch {
+		a.mu.Unlock()
+		return false
+	}
+	next := *o
+	next.home = node
+	a.owners[id] = &next
+	a.mu.Unlock()
+	if o.home == a.n.self.Name && node != a.n.self.Name {
+		a.n.handedOver(id)
+	}
+	return true
+}
+
+// release forgets a client whose session has ended, unless it was claimed again.
+func (a *agreed) release(node, id string, epoch uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if o := a.owners[id]; o != nil && (o.epoch == epoch || (o.node == "" && o.home == node)) {
+		delete(a.owners, id)
+	}
+}
+
+// willDone forgets a will that was published or became void.
+func (a *agreed) willDone(id string, epoch uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.owners[id]
+	if o == nil || o.epoch != epoch {
+		return
+	}
+	if o.node == "" && o.home == "" {
+		delete(a.owners, id) // it was kept for the will alone
+		return
+	}
+	next := *o
+	next.will, next.adopter = nil, ""
+	a.owners[id] = &next
+}
+
+// announce gives a node that joined the sessions it has, those that nobody has claimed meanwhile. It returns their epochs, 0 for
+// the others, in the order of the command.
+func (a *agreed) announce(node string, r *codec.Reader) any {
+	var epochs []uint64
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for r.More() {
+		id := r.String()
+		if r.Err() != nil {
+			return r.Err()
+		}
+		o := a.owners[id]
+		if o == nil {
+			o = new(owner)
+		}
+		if o.node != "" || o.home != "" {
+			epochs = append(epochs, 0)
+			continue
+		}
+		a.epoch++
+		a.owners[id] = &owner{node: node, home: node, epoch: a.epoch, will: o.will, adopter: o.adopter}
+		epochs = append(epochs, a.epoch)
+	}
+	return epochs
+}
+
+// lose takes the clients of a lost node from it. Their wills go to the adopter; so do those the node had adopted itself.
+func (a *agreed) lose(node, adopter string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, o := range a.owners {
+		if o.node != node && o.home != node && o.adopter != node {
+			continue
+		}
+		next := *o
+		if o.adopter == node {
+			next.adopter = adopter
+		}
+		if o.node == node {
+			next.node = ""
+			if o.will != nil && o.adopter == "" {
+				next.adopter = adopter
+			}
+		}
+		if o.home == node {
+			next.home = ""
+		}
+		if next.node == "" && next.home == "" && next.will == nil {
+			delete(a.owners, id)
+			continue
+		}
+		a.owners[id] = &next
+	}
+}
+
+// owner returns who has a client, or nil.
+func (a *agreed) owner(id string) *owner {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.owners[id]
+}
+
+func appendOwner(b []byte, id string, o *owner) []byte {
+	b = codec.AppendString(b, id)
+	b = codec.AppendString(b, o.node)
+	b = codec.AppendString(b, o.home)
+	b = codec.AppendUint(b, o.epoch)
+	b = codec.AppendBytes(b, o.will)
+	return codec.AppendString(b, o.adopter)
+}
+
+func readOwner(r *codec.Reader) (id string, o *owner) {
+	id = r.String()
+	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String()}
+	if len(o.will) == 0 {
+		o.will = nil
+	}
+	return id, o
+}

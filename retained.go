@@ -1,0 +1,203 @@
+package shoal
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// retained keeps the last retained message of each topic.
+type retained struct {
+	names atomic.Pointer[topics.Names[*core.Message]]
+
+	mu     sync.Mutex // serialises changes
+	timers map[string]*time.Timer
+	closed bool
+}
+
+func (r *retained) init() {
+	r.names.Store(topics.NewNames[*core.Message]())
+	r.timers = make(map[string]*time.Timer)
+}
+
+func (r *retained) len() int { return r.names.Load().Len() }
+
+// set keeps m, or forgets the topic's message if m's payload is empty [MQTT-3.3.1-6, -7].
+func (r *retained) set(m *core.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.timers[m.TopicName]; t != nil {
+		t.Stop()
+		delete(r.timers, m.TopicName)
+	}
+	if len(m.Payload) == 0 {
+		r.names.Load().Delete(m.TopicName)
+		return
+	}
+	r.names.Load().Set(m.TopicName, m)
+	if m.Expires != 0 && !r.closed {
+		left := time.Duration(m.Expires - time.Now().UnixNano())
+		r.timers[m.TopicName] = time.AfterFunc(max(left, 0), func() { r.expire(m) })
+	}
+}
+
+// expire forgets m, if it is still the one that is kept.
+func (r *retained) expire(m *core.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now, ok := r.names.Load().Get(m.TopicName); ok && now == m {
+		r.names.Load().Delete(m.TopicName)
+		delete(r.timers, m.TopicName)
+	}
+}
+
+// clear forgets everything.
+func (r *retained) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.timers {
+		t.Stop()
+	}
+	clear(r.timers)
+	r.names.Store(topics.NewNames[*core.Message]())
+}
+
+// stop stops the timers, at the end of the broker.
+func (r *retained) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, t := range r.timers {
+		t.Stop()
+	}
+}
+
+// retain keeps the message that is being routed, before it is matched, so that a subscription made meanwhile gets it
+// one way or the other.
+func (b *Broker) retain(sc *scratch) {
+	r := &sc.r
+	if b.cluster != nil {
+		b.cluster.retain(r)
+		return
+	}
+	m := r.message()
+	b.retained.set(m)
+	if b.journal == nil {
+		return
+	}
+	b.journal.write(retainedOp(m))
+	r.store = true
+}
+
+func retainedOp(m *core.Message) Op {
+	if len(m.Payload) == 0 {
+		return Op{Space: spaceRetained, Key: []byte(m.TopicName)}
+	}
+	return Op{Space: spaceRetained, Key: []byte(m.TopicName), Value: appendMessage(versioned(nil), m)}
+}
+
+// sendRetained sends a new subscription the retained messages that match [MQTT-3.3.1-9..11]; none to a shared one.
+// It waits for the client when there are many.
+func (b *Broker) sendRetained(sc *scratch, sub *subscription, isNew bool) {
+	if sub.shared || sub.retainHandling == 2 || (sub.retainHandling == 1 && !isNew) {
+		return
+	}
+	var found []*core.Message
+	b.retained.names.Load().Match(sub.match, func(_ string, m *core.Message) bool {
+		found = append(found, m)
+		return true
+	})
+	for _, m := range found {
+		if m.Expired(sc.nano) || (sub.noLocal && m.Publisher == sub.owner() && m.Publisher != "") {
+			continue
+		}
+		if sub.local != nil {
+			sub.local.push(m, min(m.QoS, sub.qos), true, sub.ids)
+			continue
+		}
+		if !sub.s.deliverRetained(sc, m, sub) {
+			return
+		}
+	}
+}
+
+// deliverRetained delivers one retained message. It reports false when the connection has ended.
+func (s *session) deliverRetained(sc *scratch, m *core.Message, sub *subscription) bool {
+	s.mu.Lock()
+	c := s.conn
+	_, had := s.catching[m.ID]
+	if c == nil || had {
+		s.mu.Unlock()
+		return c != nil // a message that came live meanwhile does not come twice
+	}
+	s.b.metrics.delivered.Add(1)
+	e := core.Entry{Msg: m, QoS: min(m.QoS, sub.qos), Retain: true, SubIDs: sub.ids}
+	full := false
+	if e.QoS > 0 {
+		s.core.PushRetained(e)
+		s.pump(sc.nano)
+	}
+	c.mu.Lock()
+	if e.QoS == 0 && c.broken == nil && !s.core.SendQoS0(&c.out, &e, sc.nano) {
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: m.TopicName, Reason: DropTooLarge})
+	}
+	full = e.QoS == 0 && c.out.Len() >= s.b.limits.OutboxBytes
+	c.mu.Unlock()
+	s.mu.Unlock()
+	sc.soil(c)
+	if full {
+		sc.flush()
+		return c.drained(s.b.limits.WriteTimeout)
+	}
+	return true
+}
+
+// drained waits until the outbox has been written. It reports false if the connection ends first.
+func (c *conn) drained(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		if c.broken != nil {
+			c.mu.Unlock()
+			return false
+		}
+		if !c.writing {
+			c.mu.Unlock()
+			return true
+		}
+		if c.idle == nil {
+			c.idle = make(chan struct{})
+		}
+		idle := c.idle
+		c.mu.Unlock()
+		select {
+		case <-idle:
+		case <-c.b.life.Done():
+			return false
+		case <-timer.C:
+			return false
+		}
+	}
+}
+
+// Retained returns the retained messages whose topics match a filter, as of now.
+func (b *Broker) Retained(filter string) ([]Message, error) {
+	if err := topics.ValidateFilter(filter); err != nil || strings.HasPrefix(filter, "$share/") {
+		return nil, &Error{ReasonCode: packets.TopicFilterInvalid, Err: err}
+	}
+	now := time.Now().UnixNano()
+	var list []Message
+	b.retained.names.Load().Match(filter, func(_ string, m *core.Message) bool {
+		if !m.Expired(now) {
+			list = append(list, publicMessage(m, now))
+		}
+		return true
+	})
+	return list, nil
+}

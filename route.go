@@ -1,0 +1,296 @@
+package shoal
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/shoalmq/shoal/internal/outbox"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// target is what a TopicFilter leads to on this node: a *subscription, or a *group of shared ones.
+type target interface{ isTarget() }
+
+// routing is one message on its way through route. It refers to the packet it came in; what outlives the packet is copied when the first
+// session needs it, at most once.
+type routing struct {
+	p         *packets.Publish
+	publisher string   // ClientID
+	from      *session // for No Local; nil if the publisher is no session of this node
+	id        core.ID
+	nano      int64
+	expires   int64
+
+	// deliveryQoS is what an interceptor made of the QoS, if it differs from that of the exchange.
+	deliveryQoS packets.Optional[packets.QoS]
+
+	msg    *core.Message
+	frame3 []byte // PUBLISH of QoS 0 without RETAIN for MQTT 3 and 3.1.1
+	frame5 []byte // and for 5.0
+	has3   bool
+	has5   bool
+	wait   *acceptance // nil: nothing to wait for
+	store  bool        // a durable session has taken it
+
+	// borrowed: publisher refers to memory that does not outlive the routing.
+	borrowed bool
+}
+
+// begin prepares for a message. The caller owns p until route has returned.
+func (r *routing) begin(p *packets.Publish, publisher string, from *session, sc *scratch) {
+	qos := r.deliveryQoS
+	r.reset()
+	r.deliveryQoS = qos
+	r.p, r.publisher, r.from, r.nano = p, publisher, from, sc.nano
+	r.id = sc.b.newID()
+	if v, ok := p.Properties.MessageExpiryInterval.Get(); ok {
+		r.expires = r.nano + int64(v)*1_000_000_000
+	}
+}
+
+func (r *routing) reset() {
+	frame3, frame5 := r.frame3[:0], r.frame5[:0]
+	*r = routing{frame3: frame3, frame5: frame5}
+}
+
+func (r *routing) qos() packets.QoS { return r.deliveryQoS.Or(r.p.QoS) }
+
+// message returns the message in memory of its own.
+func (r *routing) message() *core.Message {
+	if r.msg == nil {
+		r.msg = core.NewMessage(r.p, r.nano)
+		if r.borrowed {
+			r.publisher, r.borrowed = strings.Clone(r.publisher), false
+		}
+		r.msg.ID, r.msg.Publisher, r.msg.QoS, r.msg.Expires = r.id, r.publisher, r.qos(), r.expires
+	}
+	return r.msg
+}
+
+// acceptance returns the wait of this message, for somebody who must have it before it is acknowledged.
+func (r *routing) acceptance() *acceptance {
+	if r.wait == nil {
+		r.wait = newAcceptance()
+	}
+	return r.wait
+}
+
+// frame returns the PUBLISH of QoS 0 as most subscribers get it, encoded once for each version; nil if it cannot be shared that way.
+func (r *routing) frame(v packets.Version) []byte {
+	if len(r.p.Payload) >= outbox.ShareFrom {
+		return nil // goes by reference
+	}
+	buf, has := &r.frame3, &r.has3
+	if v >= packets.V5 {
+		buf, has = &r.frame5, &r.has5
+	}
+	if !*has {
+		p := packets.Publish{TopicName: r.p.TopicName, Payload: r.p.Payload}
+		if v >= packets.V5 {
+			p.Properties = r.p.Properties
+			p.Properties.SubscriptionIdentifiers = nil
+		}
+		b, err := p.Append((*buf)[:0], v)
+		if err != nil {
+			return nil
+		}
+		*buf, *has = b, true
+	}
+	return *buf
+}
+
+// route hands the message in sc.r to everybody whose subscription matches: sessions of this node, one member of each shared
+// group, other nodes; and keeps it if it is to be retained. It reports whether there was anybody. What must complete before
+// the message may be acknowledged is in sc.r.wait afterwards.
+func (b *Broker) route(sc *scratch) (matched bool) {
+	r := &sc.r
+	if r.p.Retain {
+		b.retain(sc)
+	}
+	if b.cluster != nil {
+		gate := b.cluster.gate.enter()
+		defer b.cluster.gate.leave(gate)
+	}
+	sc.matches = b.index.AppendMatches(sc.matches[:0], r.p.TopicName)
+	matched = b.routeLocal(sc, nil)
+	if b.cluster != nil {
+		matched = b.cluster.route(sc) || matched
+	}
+	b.awaitStored(r)
+	return matched
+}
+
+// awaitStored makes the message wait for the journal if a durable session has taken it.
+func (b *Broker) awaitStored(r *routing) {
+	if r.store && r.qos() > 0 {
+		b.journal.await(r.acceptance())
+	}
+}
+
+// routeLocal delivers to the targets in sc.matches. Shared groups are dealt with by the cluster, if there is one, which decides
+// between nodes; picked, if not nil, names the groups that another node has chosen this one for.
+func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
+	sc.overlap = sc.overlap[:0]
+	for _, t := range sc.matches {
+		switch t := t.(type) {
+		case *subscription:
+			matched = true
+			if t.s != nil && t.s.several.Load() {
+				sc.overlap = append(sc.overlap, t)
+				continue
+			}
+			b.deliver(sc, t, t.qos, t.retainAsPublished, t.ids, "")
+		case *group:
+			if b.cluster == nil || slices.Contains(picked, t.name) {
+				matched = true
+				b.deliverShared(sc, t)
+			}
+		}
+	}
+	if len(sc.overlap) > 0 {
+		b.deliverOverlapping(sc)
+	}
+	return matched
+}
+
+// deliverOverlapping delivers to sessions with several subscriptions: once each, with the highest QoS and all
+// Subscription Identifiers of those that match [MQTT-3.3.4-2, -4].
+func (b *Broker) deliverOverlapping(sc *scratch) {
+	subs := sc.overlap
+	if len(subs) > 1 {
+		slices.SortStableFunc(subs, func(x, y *subscription) int { return int(x.s.number) - int(y.s.number) })
+	}
+	for len(subs) > 0 {
+		n := 1
+		for n < len(subs) && subs[n].s == subs[0].s {
+			n++
+		}
+		b.deliverMerged(sc, subs[:n])
+		subs = subs[n:]
+	}
+}
+
+func (b *Broker) deliverMerged(sc *scratch, subs []*subscription) {
+	if len(subs) == 1 {
+		b.deliver(sc, subs[0], subs[0].qos, subs[0].retainAsPublished, subs[0].ids, "")
+		return
+	}
+	var first *subscription
+	var qos packets.QoS
+	var rap bool
+	var ids []uint32
+	for _, sub := range subs {
+		if sub.noLocal && sub.s == sc.r.from {
+			continue
+		}
+		if first == nil {
+			first = sub
+		}
+		qos = max(qos, sub.qos)
+		rap = rap || sub.retainAsPublished
+		ids = append(ids, sub.ids...)
+	}
+	if first != nil {
+		b.deliver(sc, first, qos, rap, ids, "")
+	}
+}
+
+// deliver hands the message to one subscription's session. share is the whole filter it came by, if that is a shared one.
+// It reports whether the session took it.
+func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bool, ids []uint32, share string) bool {
+	r := &sc.r
+	if sub.noLocal && sub.s == r.from && r.from != nil {
+		return false // [MQTT-3.8.3-3]
+	}
+	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r) {
+		return false
+	}
+	qos = min(qos, r.qos()) // [MQTT-3.8.4-8]
+	retain := r.p.Retain && rap
+	b.metrics.delivered.Add(1)
+	if sub.local != nil {
+		return sub.local.push(r.message(), qos, retain, ids)
+	}
+	if qos == 0 {
+		return sub.s.deliverQoS0(sc, retain, ids, share)
+	}
+	return sub.s.deliverQueued(sc, core.Entry{Msg: r.message(), QoS: qos, Retain: retain, SubIDs: ids, Share: share})
+}
+
+func (b *Broker) mayDeliver(sub *subscription, r *routing) bool {
+	e := &DeliverEvent{ClientID: sub.owner(), Message: publicMessage(r.message(), r.nano)}
+	for _, h := range b.hooks.deliver {
+		if h.InterceptDeliver(b.life, e) != nil {
+			b.drop(DroppedEvent{ClientID: e.ClientID, TopicName: e.Message.TopicName, QoS: e.Message.QoS, Reason: DropIntercepted})
+			return false
+		}
+	}
+	return true
+}
+
+// deliverQoS0 puts the message into the outbox of a session that is online.
+func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share string) bool {
+	r := &sc.r
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	if c == nil {
+		return false // QoS 0 is not kept for clients that are away
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken != nil {
+		return false
+	}
+	if c.out.Len() >= s.b.limits.QoS0Bytes {
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: DropSlowConsumer})
+		return false
+	}
+	var frame []byte
+	if !retain && len(ids) == 0 {
+		frame = r.frame(s.version())
+	}
+	switch {
+	case frame != nil && s.core.Plain(len(frame)):
+		c.out.Append(frame)
+	case !s.core.SendQoS0(&c.out, &core.Entry{Msg: r.message(), Retain: retain, SubIDs: ids, Share: share}, sc.nano):
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: DropTooLarge})
+		return false
+	}
+	if c.soil() {
+		sc.soiled = append(sc.soiled, c)
+	}
+	return true
+}
+
+// deliverQueued puts the message into the session's queue, and sends it if there is room.
+func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	if s.collecting {
+		s.collected = append(s.collected, e)
+		return true
+	}
+	if s.catching != nil {
+		s.catching[e.Msg.ID] = struct{}{}
+	}
+	if !s.core.Push(e) {
+		return false
+	}
+	if s.durable {
+		sc.r.store = true
+	}
+	s.pump(sc.nano)
+	if c := s.conn; c != nil {
+		c.mu.Lock()
+		if c.soil() {
+			sc.soiled = append(sc.soiled, c)
+		}
+		c.mu.Unlock()
+	}
+	return true
+}

@@ -1,0 +1,212 @@
+package shoal
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// localRoutes is what this node has subscribers for, and how far the other nodes know. Changes gather while an earlier announcement
+// is under way and go out together: a thousand SUBSCRIBEs that arrive at the same time cost one entry of the agreed order and one barrier.
+type localRoutes struct {
+	n *clusterNode
+
+	mu      sync.Mutex
+	plain   map[string]int // subscriptions by filter
+	groups  map[string]int // members by "$share/name/filter"
+	dirty   map[string]struct{}
+	gen     uint64            // of the changes that gather
+	settled uint64            // everything up to this generation is known to all
+	changed map[string]uint64 // the generation of the last change of a route that is not settled
+	done    chan struct{}     // closed, and made anew, when settled grows
+	err     error
+	wake    chan struct{}
+}
+
+func (l *localRoutes) init(n *clusterNode) {
+	l.n = n
+	l.plain, l.groups = make(map[string]int), make(map[string]int)
+	l.dirty, l.changed = make(map[string]struct{}), make(map[string]uint64)
+	l.gen = 1
+	l.done, l.wake = make(chan struct{}), make(chan struct{}, 1)
+}
+
+// add counts a subscription; the caller has put it into the index. remove takes it back.
+func (l *localRoutes) add(sub *subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.counts(sub)
+	m[sub.filter]++
+	if sub.shared || m[sub.filter] == 1 {
+		l.touch(sub.filter)
+	}
+}
+
+func (l *localRoutes) remove(sub *subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.counts(sub)
+	if m[sub.filter]--; m[sub.filter] <= 0 {
+		delete(m, sub.filter)
+	}
+	if sub.shared || m[sub.filter] == 0 {
+		l.touch(sub.filter)
+	}
+}
+
+func (l *localRoutes) counts(sub *subscription) map[string]int {
+	if sub.shared {
+		return l.groups
+	}
+	return l.plain
+}
+
+// refresh announces a group again: a member came or went.
+func (l *localRoutes) refresh(group string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touch(group)
+}
+
+// touch notes that a route must be announced. The caller holds l.mu.
+func (l *localRoutes) touch(filter string) {
+	l.dirty[filter] = struct{}{}
+	l.changed[filter] = l.gen
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// touchAll announces everything again, after the cluster has forgotten this node.
+func (l *localRoutes) touchAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for f := range l.plain {
+		l.touch(f)
+	}
+	for f := range l.groups {
+		l.touch(f)
+	}
+}
+
+// settle returns when all nodes know these subscriptions.
+func (l *localRoutes) settle(ctx context.Context, subs []*subscription) error {
+	var want uint64
+	l.mu.Lock()
+	for _, sub := range subs {
+		if sub != nil {
+			want = max(want, l.changed[sub.filter])
+		}
+	}
+	l.mu.Unlock()
+	return l.await(ctx, want)
+}
+
+// settleAll returns when all nodes know everything there is now.
+func (l *localRoutes) settleAll(ctx context.Context) error {
+	l.mu.Lock()
+	want := l.gen - 1
+	if len(l.dirty) > 0 {
+		want = l.gen
+	}
+	l.mu.Unlock()
+	return l.await(ctx, want)
+}
+
+func (l *localRoutes) await(ctx context.Context, gen uint64) error {
+	for {
+		l.mu.Lock()
+		settled, done := l.settled >= gen, l.done
+		l.mu.Unlock()
+		if settled {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return &Error{ReasonCode: packets.ImplementationSpecificError, Reason: "the cluster did not take the subscription in time; try again", Err: errors.Join(ErrNotReplicated, ctx.Err())}
+		}
+	}
+}
+
+// announce proposes what gathered, waits until every node has it, and begins anew.
+func (l *localRoutes) announce() {
+	for {
+		select {
+		case <-l.wake:
+		case <-l.n.life.Done():
+			return
+		}
+		for l.announceOnce() != nil {
+			select {
+			case <-time.After(announceAgain):
+			case <-l.n.life.Done():
+				return
+			}
+		}
+	}
+}
+
+// announceAgain is the pause after an announcement that failed, for example while this node is not part of the cluster.
+const announceAgain = 100 * time.Millisecond
+
+func (l *localRoutes) announceOnce() error {
+	l.mu.Lock()
+	if len(l.dirty) == 0 {
+		l.mu.Unlock()
+		return nil
+	}
+	dirty, gen := l.dirty, l.gen
+	l.dirty = make(map[string]struct{})
+	l.gen++
+	cmd := command(cmdRoutes)
+	for filter := range dirty {
+		cmd = l.appendRoute(cmd, filter)
+	}
+	l.mu.Unlock()
+
+	_, err := l.n.c.Propose(l.n.life, cmd)
+	if err == nil {
+		err = l.n.c.Barrier(l.n.life)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		for filter := range dirty {
+			l.dirty[filter] = struct{}{}
+			l.changed[filter] = l.gen
+		}
+		return err
+	}
+	l.settled = gen
+	for filter := range dirty {
+		if l.changed[filter] <= gen {
+			delete(l.changed, filter)
+		}
+	}
+	close(l.done)
+	l.done = make(chan struct{})
+	return nil
+}
+
+// appendRoute appends the present state of one route. The caller holds l.mu.
+func (l *localRoutes) appendRoute(b []byte, filter string) []byte {
+	b = codec.AppendString(b, filter)
+	if isShare(filter) {
+		online, all := 0, l.groups[filter]
+		if g := l.n.b.groups.get(filter); g != nil {
+			online, all = g.count()
+		}
+		b = codec.AppendUint(b, uint64(all))
+		return codec.AppendUint(b, uint64(online))
+	}
+	b = codec.AppendUint(b, uint64(min(l.plain[filter], 1)))
+	return codec.AppendUint(b, 0)
+}
+
+func isShare(filter string) bool { return len(filter) > 7 && filter[:7] == "$share/" }

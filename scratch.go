@@ -1,0 +1,74 @@
+package shoal
+
+import (
+	"time"
+
+	"github.com/shoalmq/shoal/packets"
+)
+
+// scratch is the working memory of one batch of packets, borrowed while the batch is handled: it makes routing a
+// message allocate nothing, and collects whom the batch has given something to send.
+type scratch struct {
+	b    *Broker
+	own  *conn // whose batch it is; nil for other sources
+	now  time.Time
+	nano int64
+
+	pub     packets.Publish // decoded into
+	r       routing
+	matches []target
+	remote  []*route
+	overlap []*subscription
+	soiled  []*conn
+	peers   []*peerQueue
+	sends   []send
+}
+
+// scratch borrows working memory as of now.
+func (b *Broker) scratch() *scratch {
+	sc, ok := b.scratches.Get().(*scratch)
+	if !ok {
+		sc = &scratch{b: b}
+	}
+	sc.now = time.Now()
+	sc.nano = sc.now.UnixNano()
+	return sc
+}
+
+// release flushes what is left and gives the memory back.
+func (sc *scratch) release() {
+	sc.flush()
+	sc.own = nil
+	sc.r.reset()
+	clear(sc.matches[:cap(sc.matches)])
+	clear(sc.remote[:cap(sc.remote)])
+	clear(sc.overlap[:cap(sc.overlap)])
+	if cap(sc.matches) > 4096 {
+		sc.matches, sc.overlap = nil, nil
+	}
+	sc.b.scratches.Put(sc)
+}
+
+// soil notes that c has something to write.
+func (sc *scratch) soil(c *conn) {
+	c.mu.Lock()
+	first := c.soil()
+	c.mu.Unlock()
+	if first {
+		sc.soiled = append(sc.soiled, c)
+	}
+}
+
+// flush hands everything that gathered to the connections and to the other nodes. The caller holds no lock.
+func (sc *scratch) flush() {
+	for i, p := range sc.peers {
+		p.flush()
+		sc.peers[i] = nil
+	}
+	sc.peers = sc.peers[:0]
+	for i, c := range sc.soiled {
+		c.flush()
+		sc.soiled[i] = nil
+	}
+	sc.soiled = sc.soiled[:0]
+}

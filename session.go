@@ -1,0 +1,365 @@
+package shoal
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+var errGone = errors.New("shoal: connection ended")
+
+// session is what the broker keeps of a client: the protocol state (core) and where it stands.
+type session struct {
+	b        *Broker
+	clientID string
+	number   uint64 // orders sessions
+	// online mirrors whether a connection is attached; for the choice among the members of a shared group.
+	online atomic.Bool
+	// several is set when the session has more than one subscription, so that a message may match more than once.
+	several atomic.Bool
+
+	mu      sync.Mutex // taken before conn.mu; never held across I/O or user code
+	core    *core.Session
+	conn    *conn // nil while away
+	ended   bool  // nothing may be delivered or changed any more
+	expiry  uint32
+	epoch   uint64 // of the ownership, in a cluster
+	durable bool   // the journal keeps it
+	away    time.Time
+	subs    map[string]*subscription
+	will    *will
+	timer   *time.Timer // of expiry, while away
+	moving  bool        // it has been handed to another node; it only collects
+	moved   bool        // and is there now
+	// collecting: its state is still on its way from another node; collected is what has come for it meanwhile.
+	collecting bool
+	collected  []core.Entry
+	leaving    *conn // the last connection, until it has stopped
+	shares     int   // shared subscriptions
+	// catching holds the IDs of the messages that came since a SUBSCRIBE began and before its retained messages were sent.
+	catching map[msgID]struct{}
+}
+
+// sessions is the registry of all sessions of this node.
+type sessions struct {
+	mu      sync.RWMutex
+	byID    map[string]*session
+	local   map[*Subscription]struct{} // in-process subscriptions
+	numbers atomic.Uint64
+	// claims serialises CONNECTs with the same ClientID.
+	claims map[string]chan struct{}
+}
+
+func (r *sessions) init() {
+	r.byID = make(map[string]*session)
+	r.local = make(map[*Subscription]struct{})
+	r.claims = make(map[string]chan struct{})
+}
+
+func (r *sessions) len() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.byID)
+}
+
+// get returns a session that has not ended, or nil.
+func (r *sessions) get(id string) *session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[id]
+}
+
+func (r *sessions) put(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byID[s.clientID] = s
+}
+
+func (r *sessions) remove(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[s.clientID] == s {
+		delete(r.byID, s.clientID)
+	}
+}
+
+// all returns all sessions, in no order.
+func (r *sessions) all() []*session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	list := make([]*session, 0, len(r.byID))
+	for _, s := range r.byID {
+		list = append(list, s)
+	}
+	return list
+}
+
+// claim makes the caller the only one who connects or moves the client, until it calls release. It waits for an earlier one.
+func (r *sessions) claim(id string, done <-chan struct{}) (release func(), err error) {
+	for {
+		r.mu.Lock()
+		before, taken := r.claims[id]
+		if !taken {
+			mine := make(chan struct{})
+			r.claims[id] = mine
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				delete(r.claims, id)
+				r.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-before:
+		case <-done:
+			return nil, ErrClosed
+		}
+	}
+}
+
+// stopTimers stops every session's timers, at the end of the broker.
+func (r *sessions) stopTimers() {
+	for _, s := range r.all() {
+		s.mu.Lock()
+		s.stopExpiry()
+		if s.will != nil {
+			s.will.stop()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// letGo takes the session's connection from it, so that it neither delivers nor acknowledges any more [MQTT-3.1.4-3]; nil if it has none.
+func (s *session) letGo() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	if c != nil {
+		s.conn, s.leaving = nil, c
+		s.online.Store(false)
+		s.core.Detach()
+		s.away = time.Now()
+	}
+	return c
+}
+
+// refreshGroups tells the other nodes that the session came or went, if it is a member of shared groups.
+func (s *session) refreshGroups() {
+	if s.b.cluster == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shares == 0 {
+		return
+	}
+	for _, sub := range s.subs {
+		if sub.shared {
+			s.b.cluster.routes.refresh(sub.filter)
+		}
+	}
+}
+
+func (b *Broker) newSession(id string) *session {
+	s := &session{b: b, clientID: id, number: b.sessions.numbers.Add(1)}
+	s.core = core.New(&b.sessionLimits, (*sessionLog)(s))
+	return s
+}
+
+// pump lets the core send what it may. The caller holds s.mu, and flushes s.conn afterwards.
+func (s *session) pump(now int64) {
+	c := s.conn
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken != nil {
+		return
+	}
+	s.core.Pump(&c.out, now)
+	c.stalled = c.out.Len() >= s.b.limits.OutboxBytes
+}
+
+// detach lets go of the connection, when it has ended.
+func (c *conn) detach(end ended) {
+	s := c.s
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return // taken over: whoever did that has seen to everything
+	}
+	now := time.Now()
+	s.conn = nil
+	s.online.Store(false)
+	s.core.Detach()
+	s.away = now
+	if !c.will && s.will != nil {
+		s.will.void() // the client took it back [MQTT-3.14.4-3]
+		s.will = nil
+	}
+	over := s.expiry == 0
+	if !over {
+		s.startExpiry(time.Duration(s.expiry) * time.Second)
+		s.logMeta()
+	}
+	w := s.will
+	cleanUp := func() {}
+	if over {
+		cleanUp = s.markEnded()
+	}
+	s.mu.Unlock()
+
+	if !over {
+		s.refreshGroups()
+		s.redispatch()
+	}
+	if w != nil {
+		w.connectionEnded(over)
+	}
+	cleanUp()
+}
+
+// startExpiry ends the session after d, unless the client comes back. The caller holds s.mu.
+func (s *session) startExpiry(d time.Duration) {
+	s.stopExpiry()
+	if s.expiry == neverExpires {
+		return
+	}
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		s.mu.Lock()
+		if s.timer != t || s.conn != nil || s.ended || s.moving {
+			s.mu.Unlock()
+			return
+		}
+		w := s.will
+		cleanUp := s.markEnded()
+		s.mu.Unlock()
+		if w != nil {
+			w.connectionEnded(true)
+		}
+		cleanUp()
+	})
+	s.timer = t
+}
+
+func (s *session) stopExpiry() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// end ends the session and forgets everything in it [MQTT-4.1.0-2]. It may be called twice.
+func (s *session) end() {
+	s.mu.Lock()
+	cleanUp := s.markEnded()
+	s.mu.Unlock()
+	cleanUp()
+}
+
+// markEnded ends the session under s.mu, which the caller holds, so that nobody can resume it. What must be done without the lock is
+// in the function it returns.
+func (s *session) markEnded() (cleanUp func()) {
+	if s.ended {
+		return func() {}
+	}
+	s.ended = true
+	s.stopExpiry()
+	subs := make([]*subscription, 0, len(s.subs))
+	for _, sub := range s.subs {
+		subs = append(subs, sub)
+	}
+	moved := s.moved
+	var left []core.Entry
+	if !moved {
+		left = s.takeLeft()
+	}
+	epoch := s.epoch
+	if moved {
+		epoch = 0
+	}
+	s.logEnd()
+	s.durable = false
+	return func() {
+		for _, sub := range subs {
+			s.b.removeSubscription(sub)
+		}
+		s.b.sessions.remove(s)
+		s.b.redispatch(left)
+		if s.b.cluster != nil {
+			s.b.cluster.sessionEnded(s.clientID, epoch)
+		}
+		if moved {
+			return
+		}
+		for _, o := range s.b.hooks.session {
+			o.SessionEnded(s.clientID)
+		}
+	}
+}
+
+// sessionLog is the session as its core sees it: it keeps what must be durable and counts what is dropped. Every
+// method is called under s.mu.
+type sessionLog session
+
+func (l *sessionLog) Enqueued(e *core.Entry) {
+	if l.durable {
+		l.b.journal.write(entryOp(l.clientID, e))
+	}
+}
+
+func (l *sessionLog) Sent(e *core.Entry) {
+	if l.durable {
+		l.b.journal.write(stateOp(l.clientID, e))
+	}
+}
+
+func (l *sessionLog) PubRecReceived(e *core.Entry) {
+	if l.durable {
+		l.b.journal.write(stateOp(l.clientID, e))
+	}
+}
+
+func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
+	if l.durable && e.Seq != 0 {
+		l.b.journal.write(endOps(l.clientID, e)...)
+	}
+	var reason DropReason
+	switch why {
+	case core.Refused:
+		reason = DropRefused
+	case core.Expired:
+		reason = DropExpired
+	case core.TooLarge:
+		reason = DropTooLarge
+	case core.QueueFull:
+		reason = DropQueueFull
+	default:
+		return
+	}
+	l.b.drop(DroppedEvent{ClientID: l.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: reason})
+}
+
+func (l *sessionLog) Received(id uint16) {
+	if l.durable {
+		l.b.journal.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: []byte{}})
+	}
+}
+
+func (l *sessionLog) Completed(id uint16) {
+	if l.durable {
+		l.b.journal.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id)})
+	}
+}
+
+var _ core.Log = (*sessionLog)(nil)
+
+func (s *session) version() packets.Version { return s.core.Version() }

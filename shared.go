@@ -1,0 +1,212 @@
+package shoal
+
+import (
+	"sync"
+
+	core "github.com/shoalmq/shoal/internal/session"
+)
+
+// group is a shared subscription on this node: a share name, a filter and the members here.
+type group struct {
+	name   string // "$share/name/filter"
+	filter string
+
+	mu      sync.Mutex
+	members []*subscription
+	turn    int
+}
+
+func (*group) isTarget() {}
+
+// groups is the table of the groups of this node.
+type groups struct {
+	mu     sync.Mutex
+	byName map[string]*group
+}
+
+func (g *groups) init() { g.byName = make(map[string]*group) }
+
+func (g *groups) get(name string) *group {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.byName[name]
+}
+
+// join adds a member to its group, or puts it in the place of an earlier subscription of its session.
+func (b *Broker) join(sub *subscription, old *subscription) {
+	b.groups.mu.Lock()
+	defer b.groups.mu.Unlock()
+	g := b.groups.byName[sub.filter]
+	if g == nil {
+		g = &group{name: sub.filter, filter: sub.match}
+		b.groups.byName[sub.filter] = g
+		b.index.Add(g.filter, g)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, m := range g.members {
+		if m == old && old != nil {
+			g.members[i] = sub
+			return
+		}
+	}
+	g.members = append(g.members, sub)
+}
+
+// leave removes a member.
+func (b *Broker) leave(sub *subscription) {
+	b.groups.mu.Lock()
+	defer b.groups.mu.Unlock()
+	g := b.groups.byName[sub.filter]
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, m := range g.members {
+		if m == sub {
+			g.members = append(g.members[:i:i], g.members[i+1:]...)
+			break
+		}
+	}
+	if len(g.members) == 0 {
+		delete(b.groups.byName, g.name)
+		b.index.Remove(g.filter, g)
+	}
+}
+
+// count returns how many members there are on this node, and how many of them are online.
+func (g *group) count() (online, all int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.members {
+		if m.online() {
+			online++
+		}
+	}
+	return online, len(g.members)
+}
+
+// pick returns the next member in turn, online ones first; nil if there is none. Members in tried are passed over.
+func (g *group) pick(tried []*subscription) *subscription {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var away *subscription
+	for i := range g.members {
+		m := g.members[(g.turn+i)%len(g.members)]
+		if containsSub(tried, m) {
+			continue
+		}
+		if m.online() {
+			g.turn = (g.turn + i + 1) % len(g.members)
+			return m
+		}
+		if away == nil {
+			away = m
+		}
+	}
+	if away != nil {
+		g.turn++
+	}
+	return away
+}
+
+func containsSub(list []*subscription, sub *subscription) bool {
+	for _, s := range list {
+		if s == sub {
+			return true
+		}
+	}
+	return false
+}
+
+// deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message.
+func (b *Broker) deliverShared(sc *scratch, g *group) bool {
+	var buf [4]*subscription
+	tried := buf[:0]
+	for {
+		m := g.pick(tried)
+		if m == nil {
+			break
+		}
+		if b.deliver(sc, m, m.qos, m.retainAsPublished, m.ids, g.name) {
+			return true
+		}
+		tried = append(tried, m)
+	}
+	if sc.r.qos() == 0 {
+		b.drop(DroppedEvent{TopicName: sc.r.message().TopicName, Reason: DropOffline})
+	}
+	return false
+}
+
+// takeLeft empties the core of a session that ends. It returns what other members of shared groups may still get: everything but
+// QoS 2 messages whose delivery has begun [MQTT-4.8.2-5]. The caller holds s.mu.
+func (s *session) takeLeft() []core.Entry {
+	var left []core.Entry
+	s.core.Entries(func(e *core.Entry) {
+		if e.Share != "" && shareable(e) {
+			left = append(left, *e)
+			return
+		}
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
+	})
+	return left
+}
+
+func shareable(e *core.Entry) bool {
+	return e.State == core.Queued || (e.State == core.Sent && e.QoS == 1)
+}
+
+// redispatch gives what a member that went away has not acknowledged to other members that are online. What nobody else can take
+// stays for its return.
+func (s *session) redispatch() {
+	s.mu.Lock()
+	if s.shares == 0 || s.ended || s.moving {
+		s.mu.Unlock()
+		return
+	}
+	left := s.core.Withdraw(func(e *core.Entry) bool {
+		return e.Share != "" && shareable(e) && s.b.othersOnline(e.Share)
+	})
+	s.mu.Unlock()
+	s.b.redispatch(left)
+}
+
+// othersOnline reports whether a group has a member that is online, anywhere.
+func (b *Broker) othersOnline(name string) bool {
+	if g := b.groups.get(name); g != nil {
+		if online, _ := g.count(); online > 0 {
+			return true
+		}
+	}
+	return b.cluster != nil && b.cluster.groupOnline(name)
+}
+
+// redispatch routes entries to their groups again.
+func (b *Broker) redispatch(left []core.Entry) {
+	if len(left) == 0 {
+		return
+	}
+	sc := b.scratch()
+	defer sc.release()
+	for i := range left {
+		b.redispatchOne(sc, &left[i])
+	}
+}
+
+func (b *Broker) redispatchOne(sc *scratch, e *core.Entry) {
+	r := &sc.r
+	p := publishOfMessage(e.Msg)
+	r.reset()
+	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, e.Msg.Publisher, sc.nano, e.Msg.ID, e.Msg.Expires, e.Msg
+	if b.cluster != nil {
+		b.cluster.routeGroup(sc, e.Share, "")
+		return
+	}
+	if g := b.groups.get(e.Share); g != nil {
+		b.deliverShared(sc, g)
+		return
+	}
+	b.drop(DroppedEvent{TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
+}

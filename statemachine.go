@@ -1,0 +1,364 @@
+package shoal
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// agreed is what all nodes agree on. It is changed only by commands, in the agreed order, on one goroutine; others read it.
+type agreed struct {
+	n *clusterNode
+	// routes leads from filters to nodes, this one included for shared groups only.
+	routes atomic.Pointer[topics.Index[*route]]
+
+	mu     sync.RWMutex
+	nodes  map[string]map[string]*route // by node, by filter
+	shares map[string]map[string]*route // by "$share/name/filter", by node
+	owners map[string]*owner            // by ClientID
+	epoch  uint64                       // the last one given
+}
+
+// route says that a node has subscribers for a filter. It is not changed; a new one takes its place.
+type route struct {
+	node   string
+	peer   *peerQueue // nil for this node
+	filter string     // to match
+	group  string     // "$share/name/filter", or "" for plain subscriptions
+	all    int        // members of the group
+	online int        // of them
+}
+
+// owner says who may serve a client.
+type owner struct {
+	node  string // where the client is connected, or was last; "" when that node was lost
+	home  string // where its session is; "" for nowhere
+	epoch uint64
+	will  []byte // encoded, nil for none
+	// adopter is the node that publishes the will of a lost node's client; "" when there is none to publish.
+	adopter string
+}
+
+func (a *agreed) init(n *clusterNode) {
+	a.n = n
+	a.routes.Store(topics.NewIndex[*route]())
+	a.nodes = make(map[string]map[string]*route)
+	a.shares = make(map[string]map[string]*route)
+	a.owners = make(map[string]*owner)
+}
+
+// Commands. Each begins with the version and its kind.
+const (
+	cmdRoutes byte = iota + 1
+	cmdClaim
+	cmdMoved
+	cmdRelease
+	cmdWillDone
+	cmdRetain
+	cmdSessions
+)
+
+func command(kind byte) []byte { return append(versioned(nil), kind) }
+
+// stateMachine is the node as its Replicator sees it.
+type stateMachine clusterNode
+
+var _ StateMachine = (*stateMachine)(nil)
+
+// Apply implements StateMachine. A command that cannot be read, from a newer version for example, changes nothing; all nodes of a
+// version do the same with it.
+func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
+	n := (*clusterNode)(sm)
+	r, err := openRecord(cmd)
+	if err != nil {
+		return err
+	}
+	kind := r.Byte()
+	a := &n.state
+	switch kind {
+	case cmdRoutes:
+		for r.More() {
+			filter, all, online := r.String(), int(r.Uint32()), int(r.Uint32())
+			if r.Err() == nil {
+				a.setRoute(node, filter, all, online)
+			}
+		}
+	case cmdClaim:
+		return a.claim(node, r)
+	case cmdMoved:
+		return a.moved(node, r.String(), r.Uint())
+	case cmdRelease:
+		a.release(node, r.String(), r.Uint())
+	case cmdWillDone:
+		a.willDone(r.String(), r.Uint())
+	case cmdRetain:
+		m := readMessage(r)
+		if r.Err() == nil {
+			m.Payload = append([]byte(nil), m.Payload...) // cmd is not kept
+			n.applyRetained(m)
+		}
+	case cmdSessions:
+		return a.announce(node, r)
+	default:
+		return fmt.Errorf("shoal: unknown command %d", kind)
+	}
+	return r.Err()
+}
+
+// applyRetained keeps a retained message, on every node in the same order (guarantee 6).
+func (n *clusterNode) applyRetained(m *core.Message) {
+	n.b.retained.set(m)
+	if n.b.journal != nil {
+		n.b.journal.write(retainedOp(m))
+	}
+}
+
+// setRoute makes a node's route what it says it is.
+func (a *agreed) setRoute(node, filter string, all, online int) {
+	rt := &route{node: node, filter: filter, all: all, online: online}
+	if isShare(filter) {
+		s, ok, err := topics.ParseShare(filter)
+		if !ok || err != nil {
+			return
+		}
+		rt.group, rt.filter = filter, s.Filter
+	}
+	if node != a.n.self.Name {
+		rt.peer = a.n.peer(node)
+	}
+	index := a.routes.Load()
+	a.mu.Lock()
+	old := a.nodes[node][filter]
+	switch {
+	case all == 0:
+		delete(a.nodes[node], filter)
+		if rt.group != "" {
+			a.dropShare(rt)
+		}
+	default:
+		if a.nodes[node] == nil {
+			a.nodes[node] = make(map[string]*route)
+		}
+		a.nodes[node][filter] = rt
+		if rt.group != "" {
+			if a.shares[rt.group] == nil {
+				a.shares[rt.group] = make(map[string]*route)
+			}
+			a.shares[rt.group][node] = rt
+		}
+	}
+	a.mu.Unlock()
+	if node == a.n.self.Name {
+		return // this node looks into its own index
+	}
+	switch {
+	case all == 0 && old != nil:
+		index.Remove(old.filter, old)
+	case all == 0:
+	case old != nil:
+		index.Replace(rt.filter, old, rt)
+	default:
+		index.Add(rt.filter, rt)
+	}
+}
+
+// dropShare forgets a node's part of a group. The caller holds a.mu.
+func (a *agreed) dropShare(rt *route) {
+	m := a.shares[rt.group]
+	delete(m, rt.node)
+	if len(m) == 0 {
+		delete(a.shares, rt.group)
+	}
+}
+
+// forget removes all routes of a node.
+func (a *agreed) forget(node string) {
+	index := a.routes.Load()
+	a.mu.Lock()
+	routes := a.nodes[node]
+	delete(a.nodes, node)
+	for _, rt := range routes {
+		if rt.group != "" {
+			a.dropShare(rt)
+		}
+	}
+	a.mu.Unlock()
+	for _, rt := range routes {
+		if node != a.n.self.Name {
+			index.Remove(rt.filter, rt)
+		}
+	}
+}
+
+// NodeUp implements StateMachine.
+func (sm *stateMachine) NodeUp(_ uint64, node Node) {
+	n := (*clusterNode)(sm)
+	n.state.forget(node.Name)
+	n.state.lose(node.Name, node.Name) // of its earlier incarnation
+	if node.Name != n.self.Name {
+		return
+	}
+	n.announced.Store(false)
+	n.wg.Go(n.announceAll)
+}
+
+// NodeDown implements StateMachine.
+func (sm *stateMachine) NodeDown(_ uint64, node Node, adopter string) {
+	n := (*clusterNode)(sm)
+	n.state.forget(node.Name)
+	n.state.lose(node.Name, adopter)
+	if node.Name == n.self.Name {
+		n.announced.Store(false)
+		n.stir()
+	}
+	if adopter == n.self.Name {
+		n.wg.Go(n.publishOrphans)
+	}
+}
+
+// ServingChanged implements StateMachine.
+func (sm *stateMachine) ServingChanged(serving bool) {
+	n := (*clusterNode)(sm)
+	if serving {
+		n.b.log.Info("serving clients", "node", n.self.Name)
+	} else if n.b.running() == nil {
+		n.b.log.Warn("not serving clients: no lease from the cluster's leader", "node", n.self.Name)
+	}
+	n.stir()
+}
+
+// announceAll tells the cluster everything this node has, after it joined, and only then lets it serve.
+func (n *clusterNode) announceAll() {
+	n.announceSessions()
+	n.routes.touchAll()
+	if n.routes.settleAll(n.life) != nil {
+		return
+	}
+	n.announced.Store(true)
+	n.stir()
+	n.publishOrphans()
+}
+
+// Snapshot implements StateMachine.
+func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
+	n := (*clusterNode)(sm)
+	a := &n.state
+	type named struct {
+		id string
+		o  owner
+	}
+	a.mu.RLock()
+	var routes []*route
+	for _, m := range a.nodes {
+		for _, rt := range m {
+			routes = append(routes, rt)
+		}
+	}
+	owners := make([]named, 0, len(a.owners))
+	for id, o := range a.owners {
+		owners = append(owners, named{id, *o})
+	}
+	epoch := a.epoch
+	a.mu.RUnlock()
+	var kept []*core.Message
+	for _, f := range []string{"#", "$SYS/#"} {
+		n.b.retained.names.Load().Match(f, func(_ string, m *core.Message) bool {
+			kept = append(kept, m)
+			return true
+		})
+	}
+	return func(w io.Writer) error {
+		s := newSnapshotWriter(w)
+		s.put(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch))
+		for _, rt := range routes {
+			filter := rt.filter
+			if rt.group != "" {
+				filter = rt.group
+			}
+			b := codec.AppendString([]byte{snapRoute}, rt.node)
+			b = codec.AppendString(b, filter)
+			b = codec.AppendUint(b, uint64(rt.all))
+			s.put(codec.AppendUint(b, uint64(rt.online)))
+		}
+		for i := range owners {
+			s.put(appendOwner([]byte{snapOwner}, owners[i].id, &owners[i].o))
+		}
+		for _, m := range kept {
+			s.put(appendMessage([]byte{snapRetained}, m))
+		}
+		return s.end()
+	}, nil
+}
+
+// Restore implements StateMachine.
+func (sm *stateMachine) Restore(src io.Reader) error {
+	n := (*clusterNode)(sm)
+	a := &n.state
+	n.b.retained.clear()
+	a.mu.Lock()
+	a.nodes = make(map[string]map[string]*route)
+	a.shares = make(map[string]map[string]*route)
+	a.owners = make(map[string]*owner)
+	a.mu.Unlock()
+	a.routes.Store(topics.NewIndex[*route]())
+	s := newSnapshotReader(src)
+	head, err := s.next()
+	if err != nil {
+		return err
+	}
+	r := codec.NewReader(head)
+	if v := r.Uint(); v != snapshotVersion || r.Err() != nil {
+		return fmt.Errorf("shoal: snapshot of version %d, this program reads %d", v, snapshotVersion)
+	}
+	epoch := r.Uint()
+	for {
+		b, err := s.next()
+		if err == io.EOF { //nolint:errorlint // next returns it as it is
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.restoreOne(b); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	a.epoch = epoch
+	a.mu.Unlock()
+	return nil
+}
+
+const (
+	snapshotVersion = 1
+
+	snapRoute byte = iota
+	snapOwner
+	snapRetained
+)
+
+func (a *agreed) restoreOne(b []byte) error {
+	r := codec.NewReader(b)
+	switch r.Byte() {
+	case snapRoute:
+		node, filter, all, online := r.String(), r.String(), int(r.Uint32()), int(r.Uint32())
+		if r.Err() == nil {
+			a.setRoute(node, filter, all, online)
+		}
+	case snapOwner:
+		id, o := readOwner(r)
+		a.mu.Lock()
+		a.owners[id] = o
+		a.mu.Unlock()
+	case snapRetained:
+		if m := readMessage(r); r.Err() == nil {
+			a.n.b.retained.set(m)
+		}
+	}
+	return r.Err()
+}

@@ -1,0 +1,313 @@
+package shoal
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// subscription is one subscription of a session, or of the program. It is not changed once it is in the index; a new SUBSCRIBE
+// puts a new one in its place.
+type subscription struct {
+	s     *session      // nil for an in-process subscription
+	local *Subscription // nil for a session's
+
+	filter            string // as the client gave it, "$share/…" included
+	match             string // the filter to match
+	qos               packets.QoS
+	noLocal           bool
+	retainAsPublished bool
+	retainHandling    byte
+	ids               []uint32 // the Subscription Identifier, if any
+	shared            bool
+}
+
+func (*subscription) isTarget() {}
+
+func (sub *subscription) online() bool { return sub.local != nil || sub.s.online.Load() }
+
+func (sub *subscription) owner() string {
+	if sub.s != nil {
+		return sub.s.clientID
+	}
+	return ""
+}
+
+// handleSubscribe makes the subscriptions of a SUBSCRIBE and answers when every node knows them (guarantee 1).
+func (c *conn) handleSubscribe(sc *scratch, p *packets.Subscribe) (ended, bool) {
+	sc.flush() // what follows may take its time
+	ids, err := c.subscriptionIDs(p)
+	if err != nil {
+		return c.protocolEnd(err), false
+	}
+	for _, sub := range p.Subscriptions {
+		if _, shared, _ := topics.ParseShare(sub.TopicFilter); shared && sub.NoLocal {
+			return c.protocolEnd(&packets.Error{
+				Code: packets.ProtocolError, Packet: packets.TypeSubscribe, Field: "No Local",
+				Problem: "must not be set for a shared subscription", Clause: "MQTT-3.8.3-4",
+			}), false
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
+	defer cancel()
+	ack := &packets.SubAck{PacketID: p.PacketID, ReasonCodes: make([]packets.ReasonCode, len(p.Subscriptions))}
+	made := make([]*subscription, len(p.Subscriptions))
+	isNew := make([]bool, len(p.Subscriptions))
+	for i := range p.Subscriptions {
+		made[i], isNew[i], err = c.subscribe(ctx, &p.Subscriptions[i], ids, p.Properties.UserProperties)
+		if err == nil {
+			ack.ReasonCodes[i] = packets.ReasonCode(made[i].qos)
+			continue
+		}
+		ack.ReasonCodes[i] = ReasonCodeOf(err, packets.UnspecifiedError)
+		c.b.log.Debug("subscription refused", "client_id", c.clientID, "topic", p.Subscriptions[i].TopicFilter, "error", err)
+		if reason := reasonStringOf(err); reason != "" && !c.quiet {
+			ack.Properties.ReasonString = packets.Some(reason)
+		}
+	}
+	if err := c.b.settle(ctx, made); err != nil {
+		c.b.log.Debug("subscriptions could not be announced", "client_id", c.clientID, "error", err)
+		for i, sub := range made {
+			if sub != nil {
+				ack.ReasonCodes[i] = ReasonCodeOf(err, packets.ImplementationSpecificError)
+				if isNew[i] {
+					c.s.unsubscribe(sub.filter)
+				}
+				made[i] = nil
+			}
+		}
+	}
+	if c.s.gone(c) {
+		return ended{code: packets.SessionTakenOver, err: errGone}, false
+	}
+	c.appendPacket(ack)
+	sc.soil(c)
+	for i, sub := range made {
+		if sub != nil {
+			c.b.sendRetained(sc, sub, isNew[i])
+			c.observeSubscribed(&p.Subscriptions[i])
+		}
+	}
+	c.s.endCatching()
+	return ended{}, true
+}
+
+// subscribeTimeout bounds how long a SUBSCRIBE waits for the cluster and the store.
+const subscribeTimeout = 15 * time.Second
+
+func (c *conn) subscriptionIDs(p *packets.Subscribe) ([]uint32, error) {
+	ids := p.Properties.SubscriptionIdentifiers
+	if len(ids) > 0 && c.b.caps.NoSubscriptionIdentifiers {
+		return nil, &packets.Error{
+			Code: packets.SubscriptionIdentifiersNotSupported, Packet: packets.TypeSubscribe, Field: "Subscription Identifier",
+			Problem: "this server does not support any", Clause: "MQTT-3.2.2-17",
+		}
+	}
+	return ids, nil
+}
+
+func (c *conn) observeSubscribed(p *packets.Subscription) {
+	for _, o := range c.b.hooks.subscribed {
+		o.Subscribed(SubscribedEvent{ClientID: c.clientID, Subscription: *p})
+	}
+}
+
+// subscribe makes one subscription. isNew reports that the session had none with this filter.
+func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uint32, user []packets.UserProperty) (sub *subscription, isNew bool, err error) {
+	sub, err = c.b.parseSubscription(p, ids)
+	if err != nil {
+		return nil, false, err
+	}
+	share, _, _ := topics.ParseShare(p.TopicFilter)
+	err = c.b.authorize(ctx, &AccessRequest{
+		ClientID: c.clientID, Principal: c.principal, Action: ActionSubscribe, Topic: sub.match, QoS: sub.qos, Group: share.Group,
+	})
+	if err != nil {
+		return nil, false, refusal(err, packets.NotAuthorized)
+	}
+	if len(c.b.hooks.subscribe) > 0 {
+		e := &SubscribeEvent{Client: c.info(), Subscription: *p, UserProperties: user}
+		for _, h := range c.b.hooks.subscribe {
+			if err := h.InterceptSubscribe(ctx, e); err != nil {
+				return nil, false, refusal(err, packets.NotAuthorized)
+			}
+		}
+		sub.qos = min(sub.qos, e.Subscription.QoS)
+	}
+	sub.s = c.s
+	isNew, err = c.s.subscribe(sub)
+	return sub, isNew, err
+}
+
+// parseSubscription checks a subscription against the specification and what this broker offers.
+func (b *Broker) parseSubscription(p *packets.Subscription, ids []uint32) (*subscription, error) {
+	refuse := func(code packets.ReasonCode, problem, clause string) error {
+		return &packets.Error{Code: code, Packet: packets.TypeSubscribe, Field: "Topic Filter", Problem: problem, Clause: clause}
+	}
+	sub := &subscription{
+		filter: p.TopicFilter, match: p.TopicFilter, qos: min(p.QoS, b.caps.maximumQoS()), noLocal: p.NoLocal,
+		retainAsPublished: p.RetainAsPublished, retainHandling: p.RetainHandling, ids: ids,
+	}
+	if err := topics.ValidateFilter(p.TopicFilter); err != nil {
+		return nil, refuse(packets.TopicFilterInvalid, err.Error(), "MQTT-4.7.1-1")
+	}
+	if share, ok, _ := topics.ParseShare(p.TopicFilter); ok {
+		if b.caps.NoSharedSubscriptions {
+			return nil, refuse(packets.SharedSubscriptionsNotSupported, "this server has no shared subscriptions", "")
+		}
+		sub.shared, sub.match = true, share.Filter
+	}
+	if b.caps.NoWildcardSubscriptions && topics.HasWildcard(sub.match) {
+		return nil, refuse(packets.WildcardSubscriptionsNotSupported, "this server takes no wildcards", "")
+	}
+	return sub, nil
+}
+
+// subscribe puts a subscription into the session and the index, in place of an earlier one with the same filter [MQTT-3.8.4-3].
+func (s *session) subscribe(sub *subscription) (isNew bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false, errGone
+	}
+	old := s.subs[sub.filter]
+	if old == nil && len(s.subs) >= s.b.limits.Subscriptions {
+		return false, &Error{ReasonCode: packets.QuotaExceeded, Reason: "the session has as many subscriptions as the server allows"}
+	}
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
+	s.subs[sub.filter] = sub
+	s.several.Store(len(s.subs) > 1)
+	if s.catching == nil {
+		s.catching = make(map[msgID]struct{})
+	}
+	s.b.addSubscription(sub, old)
+	if old == nil && sub.shared {
+		s.shares++
+	}
+	s.logSubscription(sub)
+	return old == nil, nil
+}
+
+// addSubscription makes a subscription match. The announcement to other nodes is in the order of the calls.
+func (b *Broker) addSubscription(sub, old *subscription) {
+	switch {
+	case sub.shared:
+		b.join(sub, old)
+	case old != nil:
+		b.index.Replace(sub.match, old, sub)
+	default:
+		b.index.Add(sub.match, sub)
+	}
+	if b.cluster != nil && old == nil {
+		b.cluster.routes.add(sub)
+	}
+}
+
+func (b *Broker) removeSubscription(sub *subscription) {
+	if sub.shared {
+		b.leave(sub)
+	} else {
+		b.index.Remove(sub.match, sub)
+	}
+	if b.cluster != nil {
+		b.cluster.routes.remove(sub)
+	}
+}
+
+// settle returns when the subscriptions are stored, if they are to be, and known to every node that serves clients.
+func (b *Broker) settle(ctx context.Context, subs []*subscription) error {
+	durable, some := false, false
+	for _, sub := range subs {
+		if sub != nil {
+			some = true
+			if sub.s != nil {
+				sub.s.mu.Lock()
+				durable = durable || sub.s.durable
+				sub.s.mu.Unlock()
+			}
+		}
+	}
+	if !some {
+		return nil
+	}
+	if durable {
+		if err := b.journal.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if b.cluster != nil {
+		return b.cluster.routes.settle(ctx, subs)
+	}
+	return nil
+}
+
+// gone reports whether the session is no longer this connection's.
+func (s *session) gone(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != c
+}
+
+// endCatching ends what subscribe began: noting the messages that came while retained ones were still to be sent.
+func (s *session) endCatching() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catching = nil
+}
+
+// handleUnsubscribe ends subscriptions.
+func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bool) {
+	ack := &packets.UnsubAck{PacketID: p.PacketID, ReasonCodes: make([]packets.ReasonCode, len(p.TopicFilters))}
+	for i, filter := range p.TopicFilters {
+		switch {
+		case topics.ValidateFilter(filter) != nil:
+			ack.ReasonCodes[i] = packets.TopicFilterInvalid
+		case !c.s.unsubscribe(filter):
+			ack.ReasonCodes[i] = packets.NoSubscriptionExisted
+		default:
+			for _, o := range c.b.hooks.unsubscribe {
+				o.Unsubscribed(UnsubscribedEvent{ClientID: c.clientID, TopicFilter: filter})
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
+	defer cancel()
+	if err := c.s.flushJournal(ctx); err != nil {
+		return ended{code: packets.ImplementationSpecificError, err: err, notify: true}, false
+	}
+	c.appendPacket(ack)
+	sc.soil(c)
+	return ended{}, true
+}
+
+// unsubscribe ends a subscription. It reports whether there was one.
+func (s *session) unsubscribe(filter string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.subs[filter]
+	if sub == nil || s.ended {
+		return false
+	}
+	delete(s.subs, filter)
+	s.several.Store(len(s.subs) > 1)
+	if sub.shared {
+		s.shares--
+	}
+	s.logUnsubscribed(filter)
+	s.b.removeSubscription(sub)
+	return true
+}
+
+func (s *session) flushJournal(ctx context.Context) error {
+	s.mu.Lock()
+	durable := s.durable
+	s.mu.Unlock()
+	if !durable {
+		return nil
+	}
+	return s.b.journal.flush(ctx)
+}

@@ -1,0 +1,147 @@
+package shoal
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// will is the Will Message of one connection, from its CONNECT until it was published or became void.
+type will struct {
+	b       *Broker
+	client  ClientInfo
+	message Message
+	delay   time.Duration
+	epoch   uint64 // of the ownership, in a cluster
+	adopted bool   // of a client of a node that was lost
+
+	mu    sync.Mutex
+	timer *time.Timer
+	done  bool
+}
+
+// willMessage is the will of a CONNECT, or nil.
+func willMessage(p *packets.Connect) *Message {
+	if p.Will == nil {
+		return nil
+	}
+	return &Message{
+		TopicName: p.Will.TopicName, Payload: p.Will.Payload, QoS: p.Will.QoS, Retain: p.Will.Retain,
+		Properties: p.Will.Properties, Publisher: p.ClientID,
+	}
+}
+
+func newWill(b *Broker, c *conn, p *packets.Connect, m *Message) *will {
+	if m == nil {
+		return nil
+	}
+	w := &will{b: b, client: c.info(), message: *m}
+	if p.Will != nil {
+		w.delay = time.Duration(p.Will.Properties.WillDelayInterval.Or(0)) * time.Second
+	}
+	return w
+}
+
+// connectionEnded is the end of the will's connection without the client's leave, or, with over set, the end of its
+// session: the will is published now or after its delay [MQTT-3.1.2-8].
+func (w *will) connectionEnded(over bool) {
+	if over || w.delay == 0 {
+		w.publish()
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil && !w.done {
+		w.timer = time.AfterFunc(w.delay, w.publish)
+	}
+}
+
+// replaced is the arrival of a new connection of the client's: a will that still waits is void [MQTT-3.1.3-9], unless the session
+// ends with it.
+func (w *will) replaced(over bool) {
+	if over || (w.delay == 0 && !w.waiting()) {
+		w.publish()
+		return
+	}
+	w.cancel()
+}
+
+// void makes the will void because the client has taken its leave.
+func (w *will) void() {
+	if w.cancel() && w.b.cluster != nil {
+		w.b.cluster.willDone(w.client.ClientID, w.epoch)
+	}
+}
+
+func (w *will) waiting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.timer != nil
+}
+
+// cancel makes the will void, and reports whether it was not before.
+func (w *will) cancel() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := !w.done
+	w.done = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	return first
+}
+
+// stop keeps a will that waits from being published, at the end of the broker.
+func (w *will) stop() { w.cancel() }
+
+// publish publishes the will, once, subject to the same permissions as any message of the client's.
+func (w *will) publish() {
+	if !w.cancel() {
+		return
+	}
+	b := w.b
+	m := w.message
+	drop := func(why DropReason) {
+		b.drop(DroppedEvent{ClientID: w.client.ClientID, TopicName: m.TopicName, QoS: m.QoS, Reason: why})
+	}
+	ctx := b.life
+	if b.cluster != nil && !w.adopted && !b.cluster.announced.Load() {
+		return // this node was given up: another one publishes it
+	}
+	err := b.authorize(ctx, &AccessRequest{
+		ClientID: w.client.ClientID, Principal: w.client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+	})
+	if err != nil {
+		drop(DropNotAuthorized)
+	} else if !w.intercept(&m) {
+		drop(DropIntercepted)
+	} else {
+		b.publish(&m, w.client.ClientID, func(packets.ReasonCode) {
+			if b.cluster != nil {
+				b.cluster.willDone(w.client.ClientID, w.epoch)
+			}
+		})
+		return
+	}
+	if b.cluster != nil {
+		b.cluster.willDone(w.client.ClientID, w.epoch)
+	}
+}
+
+func (w *will) intercept(m *Message) bool {
+	if len(w.b.hooks.will) == 0 {
+		return true
+	}
+	e := &PublishEvent{Client: w.client, Message: *m}
+	e.Message.Properties.UserProperties = slices.Clone(m.Properties.UserProperties)
+	for _, h := range w.b.hooks.will {
+		if h.InterceptWill(w.b.life, e) != nil {
+			return false
+		}
+	}
+	*m = e.Message
+	return topics.ValidateName(m.TopicName) == nil && m.QoS <= 2
+}
