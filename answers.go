@@ -89,10 +89,6 @@ func (c *conn) answerPublish(sc *scratch, slot ackSlot, a *acceptance) {
 
 // resolve completes a pending answer and sends it on the connection the session has now.
 func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCode) {
-	if !code.IsError() && !s.b.serving() {
-		// The lease ran out while the message was on its way: whoever subscribed meanwhile may have been missed.
-		code = packets.ServerUnavailable
-	}
 	s.mu.Lock()
 	p.done, p.code = true, code
 	if slot.typ == packets.TypePubRec {

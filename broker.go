@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -127,7 +128,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	}
 	b.state = stateRunning
 	b.life, b.kill = context.WithCancel(context.Background())
-	b.origin = uint64(time.Now().UnixNano())
+	b.origin = rand.Uint64()
 	b.mu.Unlock()
 	if err := b.start(ctx); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -281,6 +282,18 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 	}()
 }
 
+// kickAll ends all connections.
+func (b *Broker) kickAll(k kicked) []*conn {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	conns := make([]*conn, 0, len(b.conns))
+	for c := range b.conns {
+		c.kick(k)
+		conns = append(conns, c)
+	}
+	return conns
+}
+
 // newID names a message that this node has accepted.
 func (b *Broker) newID() core.ID {
 	return core.ID{Origin: b.origin, Number: b.numbers.Add(1)}
@@ -308,16 +321,12 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.state = stateDraining
 	listeners := b.listeners
-	conns := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		conns = append(conns, c)
-	}
 	b.mu.Unlock()
 
 	for _, l := range listeners {
 		_ = l.Close() // nothing is lost with a listener
 	}
-	err := b.drain(ctx, conns)
+	err := b.drain(ctx)
 	b.mu.Lock()
 	b.state, b.stopErr = stateStopped, err
 	b.mu.Unlock()
@@ -325,7 +334,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	return err
 }
 
-func (b *Broker) drain(ctx context.Context, conns []*conn) error {
+func (b *Broker) drain(ctx context.Context) error {
 	reference := ""
 	if b.cluster != nil {
 		reference = b.cluster.serverReference()
@@ -334,9 +343,7 @@ func (b *Broker) drain(ctx context.Context, conns []*conn) error {
 	if reference != "" {
 		code = packets.UseAnotherServer
 	}
-	for _, c := range conns {
-		c.kick(kicked{code: code, reason: "the server is shutting down", reference: reference})
-	}
+	conns := b.kickAll(kicked{code: code, reason: "the server is shutting down", reference: reference})
 	b.sessions.closeLocal()
 	var err error
 	if b.cluster != nil {

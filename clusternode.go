@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/shoalmq/shoal/packets"
 )
@@ -29,6 +28,7 @@ type clusterNode struct {
 
 	// announced is set while everything this node has is known to the cluster.
 	announced atomic.Bool
+	congested atomic.Int32 // nodes towards which too much is outstanding
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, whenever serving may have changed
@@ -55,21 +55,15 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 
 func (n *clusterNode) start(ctx context.Context) error {
 	n.life, n.cancel = context.WithCancel(context.Background())
-	self := n.self
-	self.Incarnation = uint64(time.Now().UnixNano())
-	if err := n.c.Start(ctx, self, (*stateMachine)(n)); err != nil {
+	if err := n.c.Start(ctx, n.self, (*stateMachine)(n)); err != nil {
 		n.cancel()
 		return err
-	}
-	if fresh, err := n.c.Self(); err == nil { // the addresses are known now
-		fresh.Incarnation = self.Incarnation
-		self = fresh
 	}
 	n.wg.Go(n.routes.announce)
 	n.wg.Go(n.barriers.run)
 	n.wg.Go(func() {
-		if err := n.c.Run(n.life, self, n.setLive); err != nil && n.life.Err() == nil {
-			n.b.log.Error("discovery of nodes ended", "node", self.Name, "error", err)
+		if err := n.c.Run(n.life, n.self, n.setLive); err != nil && n.life.Err() == nil {
+			n.b.log.Error("discovery of nodes ended", "node", n.self.Name, "error", err)
 		}
 	})
 	return nil

@@ -219,6 +219,9 @@ func (c *conn) batch() (ended, bool) {
 	if j := c.b.journal; j != nil {
 		j.admit(c.b.life)
 	}
+	if cl := c.b.cluster; cl != nil {
+		cl.pause(c.b.life)
+	}
 	c.awaitAcks()
 	return ended{}, true
 }

@@ -230,6 +230,11 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	ack := c.connAck(p, e, assigned, present)
 
 	s.mu.Lock()
+	if b.cluster != nil && b.cluster.outclaimed(s.clientID, epoch) {
+		// Whoever claims after this sees the connection and fences it.
+		s.mu.Unlock()
+		return errOutclaimed
+	}
 	s.stopExpiry()
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	c.s, c.will = s, w != nil

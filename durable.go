@@ -156,8 +156,10 @@ func (b *Broker) openStorage(ctx context.Context) error {
 			return fmt.Errorf("shoal: open storage: %w", err)
 		}
 	}
-	if err := b.restoreRetained(ctx); err != nil {
-		return fmt.Errorf("shoal: restore retained messages: %w", err)
+	if b.cluster == nil { // a cluster has them in its agreed order
+		if err := b.restoreRetained(ctx); err != nil {
+			return fmt.Errorf("shoal: restore retained messages: %w", err)
+		}
 	}
 	if err := b.restoreSessions(ctx); err != nil {
 		return fmt.Errorf("shoal: restore sessions: %w", err)

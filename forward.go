@@ -265,7 +265,7 @@ func (p *peerQueue) flush() {
 		return
 	}
 	p.batch = nil
-	p.outstanding += len(o.buf)
+	p.count(len(o.buf))
 	p.sent++
 	p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) })
 }
@@ -273,7 +273,7 @@ func (p *peerQueue) flush() {
 // accepted completes a batch.
 func (p *peerQueue) accepted(o *outgoing, err error) {
 	p.mu.Lock()
-	p.outstanding -= len(o.buf)
+	p.count(-len(o.buf))
 	p.done++
 	if p.settled != nil {
 		close(p.settled)
@@ -311,9 +311,36 @@ func (n *clusterNode) repick(picks []pick) {
 	}
 }
 
-// pause keeps a publisher from being read from while too much is outstanding towards a node it publishes to.
-func (p *peerQueue) pause(ctx context.Context) {
-	p.await(ctx, func() bool { return p.outstanding < peerPause })
+// pause keeps a publisher from being read from while too much is outstanding towards another node.
+func (n *clusterNode) pause(ctx context.Context) {
+	if n.congested.Load() == 0 {
+		return
+	}
+	for _, p := range n.allPeers() {
+		_ = p.await(ctx, func() bool { return p.outstanding < peerPause }) // it fails only at the end
+	}
+}
+
+func (n *clusterNode) allPeers() []*peerQueue {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	peers := make([]*peerQueue, 0, len(n.peers))
+	for _, p := range n.peers {
+		peers = append(peers, p)
+	}
+	return peers
+}
+
+// count changes what is outstanding. The caller holds p.mu.
+func (p *peerQueue) count(delta int) {
+	before := p.outstanding >= peerPause
+	p.outstanding += delta
+	switch after := p.outstanding >= peerPause; {
+	case after && !before:
+		p.n.congested.Add(1)
+	case before && !after:
+		p.n.congested.Add(-1)
+	}
 }
 
 // drain returns when everything that was flushed before the call has been accepted.
@@ -346,12 +373,7 @@ func (p *peerQueue) await(ctx context.Context, enough func() bool) error {
 
 // flushPeers sends what gathered and waits for it to be accepted.
 func (n *clusterNode) flushPeers(ctx context.Context) {
-	n.mu.Lock()
-	peers := make([]*peerQueue, 0, len(n.peers))
-	for _, p := range n.peers {
-		peers = append(peers, p)
-	}
-	n.mu.Unlock()
+	peers := n.allPeers()
 	for _, p := range peers {
 		p.flush()
 	}

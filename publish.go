@@ -87,7 +87,7 @@ func (c *conn) checkPublish(p *packets.Publish) error {
 // permit asks the authoriser and the interceptors, which may change p. The code is that of a refusal.
 func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	b := c.b
-	if !b.serving() {
+	if !b.serving() && !c.awaitServing(sc) {
 		return c.dropPublish(p, DropNotServing, packets.ServerUnavailable)
 	}
 	if b.authz == nil && len(b.hooks.publish) == 0 {
@@ -101,6 +101,17 @@ func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	}
 	return c.intercept(sc, p)
 }
+
+// awaitServing holds a publisher while the cluster is choosing a new leader, rather than refusing what it sends.
+func (c *conn) awaitServing(sc *scratch) bool {
+	sc.flush()
+	ctx, cancel := context.WithTimeout(c.b.life, servingPatience)
+	defer cancel()
+	return c.b.cluster.awaitServing(ctx) == nil
+}
+
+// servingPatience is how long a publisher is held while its node has no lease, before it is refused.
+const servingPatience = 5 * time.Second
 
 func (c *conn) dropPublish(p *packets.Publish, why DropReason, code packets.ReasonCode) packets.ReasonCode {
 	c.b.drop(DroppedEvent{ClientID: c.clientID, TopicName: strings.Clone(p.TopicName), QoS: p.QoS, Reason: why})
@@ -193,6 +204,14 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	}
 	sc.r.begin(p, c.clientID, s, sc)
 	matched := sc.b.route(sc)
+	if !sc.b.serving() {
+		// The lease ran out while the message was matched: whoever subscribed elsewhere since then was missed.
+		if a := sc.r.wait; a != nil {
+			a.then = func(packets.ReasonCode) {}
+			a.finish(packets.Success)
+		}
+		return c.refusedPublish(sc, p, c.dropPublish(p, DropNotServing, packets.ServerUnavailable))
+	}
 	slot := ackSlot{id: id, typ: packets.TypePubAck}
 	if qos == 2 {
 		slot.typ = packets.TypePubRec

@@ -235,7 +235,13 @@ func (s *session) startExpiry(d time.Duration) {
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
 		s.mu.Lock()
-		if s.timer != t || s.conn != nil || s.ended || s.moving {
+		if s.timer != t || s.conn != nil || s.ended {
+			s.mu.Unlock()
+			return
+		}
+		if s.moving { // if the move fails, the session is still there for the next one
+			s.moving = false
+			s.startExpiry(moveTimeout)
 			s.mu.Unlock()
 			return
 		}
@@ -249,6 +255,9 @@ func (s *session) startExpiry(d time.Duration) {
 	})
 	s.timer = t
 }
+
+// moveTimeout is how long a session that expires while it is being moved waits for the end of that.
+const moveTimeout = 30 * time.Second
 
 func (s *session) stopExpiry() {
 	if s.timer != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
 )
 
@@ -110,12 +111,10 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 	return r.Err()
 }
 
-// applyRetained keeps a retained message, on every node in the same order (guarantee 6).
+// applyRetained keeps a retained message, on every node in the same order (guarantee 6). In a cluster the agreed order is
+// what keeps retained messages over a restart, not the node's own storage, which knows nothing of the others.
 func (n *clusterNode) applyRetained(m *core.Message) {
 	n.b.retained.set(m)
-	if n.b.journal != nil {
-		n.b.journal.write(retainedOp(m))
-	}
 }
 
 // setRoute makes a node's route what it says it is.
@@ -215,6 +214,7 @@ func (sm *stateMachine) NodeDown(_ uint64, node Node, adopter string) {
 	if node.Name == n.self.Name {
 		n.announced.Store(false)
 		n.stir()
+		n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
 	}
 	if adopter == n.self.Name {
 		n.wg.Go(n.publishOrphans)

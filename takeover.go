@@ -30,6 +30,15 @@ const (
 	callFlush                 // let what was routed to the caller arrive
 )
 
+// Answers about a session begin with the version and one of these.
+const (
+	answerNone       byte = iota // there is no such session, or not any more
+	answerSession                // what was asked for follows
+	answerOutclaimed             // somebody else has claimed the client since
+)
+
+func answer(kind byte) []byte { return append(versioned(nil), kind) }
+
 func request(kind byte) []byte { return append(versioned(nil), kind) }
 
 // claim makes this node the owner of a client and brings its session here, if it is elsewhere and not to be discarded. The caller has the
@@ -84,18 +93,21 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	ask := func(kind byte) (*codec.Reader, error) {
 		req := codec.AppendUint(codec.AppendString(request(kind), id), c.epoch)
-		answer, err := n.callHome(ctx, c.home, codec.AppendBool(req, cleanStart))
-		if err != nil || answer == nil {
+		b, err := n.callHome(ctx, c.home, codec.AppendBool(req, cleanStart))
+		if err != nil || b == nil {
 			return nil, err
 		}
-		return openRecord(answer)
+		return openRecord(b)
 	}
 	offer, err := ask(callOffer)
 	if err != nil || offer == nil {
 		return err
 	}
-	if !offer.Bool() || cleanStart {
-		return nil // there is no session, or not any more
+	switch offer.Byte() {
+	case answerOutclaimed:
+		return errOutclaimed
+	case answerNone:
+		return nil
 	}
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
@@ -111,23 +123,26 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		n.discard(id)
 		return err
 	}
-	if whole == nil || !whole.Bool() {
-		n.discard(id) // it expired, or its node was lost, in between
-		return nil
+	kind := answerNone // its node was lost in between
+	if whole != nil {
+		kind = whole.Byte()
 	}
-	return n.install(s, whole)
+	switch kind {
+	case answerSession:
+		return n.install(s, whole)
+	case answerOutclaimed:
+		err = errOutclaimed
+	}
+	n.discard(id)
+	return err
 }
 
 // callHome asks the home of a session. It returns nil without an error if that node was lost, and the session with it.
 func (n *clusterNode) callHome(ctx context.Context, home string, req []byte) ([]byte, error) {
 	for {
-		answer, err := n.c.Call(ctx, home, req)
+		b, err := n.c.Call(ctx, home, req)
 		if err == nil {
-			return answer, nil
-		}
-		var refused *Error
-		if errors.As(err, &refused) {
-			return nil, err
+			return b, nil
 		}
 		if r, _ := openRecord(req); r != nil {
 			r.Byte()
@@ -158,8 +173,11 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 		sub.s = s
 		subs = append(subs, sub)
 	}
-	if old := b.sessions.get(id); old != nil {
-		old.end() // left behind by an attempt that failed
+	if old := b.sessions.get(id); old != nil { // left behind by an earlier move
+		old.mu.Lock()
+		old.moved = true
+		old.mu.Unlock()
+		old.end()
 	}
 	b.sessions.put(s)
 	for _, sub := range subs {
@@ -231,12 +249,10 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 	}
 }
 
-// current returns an error if a claim is not the last one.
-func (n *clusterNode) current(id string, epoch uint64) error {
-	if o := n.state.owner(id); o == nil || o.epoch != epoch {
-		return errOutclaimed
-	}
-	return nil
+// outclaimed reports whether a claim is not the last one.
+func (n *clusterNode) outclaimed(id string, epoch uint64) bool {
+	o := n.state.owner(id)
+	return o == nil || o.epoch != epoch
 }
 
 // offer ends the client's connection here and returns the session's subscriptions; or, on a clean start, ends the session.
@@ -246,26 +262,24 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 		return nil, err
 	}
 	defer release()
-	if err := n.current(id, epoch); err != nil {
-		return nil, err
+	if n.outclaimed(id, epoch) {
+		return answer(answerOutclaimed), nil
 	}
-	none := codec.AppendBool(versioned(nil), false)
 	s := n.b.sessions.get(id)
 	if s == nil || n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
-		return none, nil
+		return answer(answerNone), nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return none, nil
+		return answer(answerNone), nil
 	}
-	answer := codec.AppendBool(versioned(nil), true)
-	answer = codec.AppendUint(answer, uint64(s.expiry))
-	answer = codec.AppendUint(answer, uint64(len(s.subs)))
+	b := codec.AppendUint(answer(answerSession), uint64(s.expiry))
+	b = codec.AppendUint(b, uint64(len(s.subs)))
 	for _, sub := range s.subs {
-		answer = appendSubscription(answer, sub)
+		b = appendSubscription(b, sub)
 	}
-	return answer, nil
+	return b, nil
 }
 
 // handOver returns the whole session. It stays here, collecting, until the move is agreed.
@@ -275,34 +289,34 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		return nil, err
 	}
 	defer release()
-	if err := n.current(id, epoch); err != nil {
-		return nil, err
+	if n.outclaimed(id, epoch) {
+		return answer(answerOutclaimed), nil
 	}
 	s := n.b.sessions.get(id)
 	if s == nil {
-		return codec.AppendBool(versioned(nil), false), nil
+		return answer(answerNone), nil
 	}
 	n.gather(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil {
-		return codec.AppendBool(versioned(nil), false), nil
+		return answer(answerNone), nil
 	}
 	s.moving = true
-	answer := codec.AppendBool(versioned(nil), true)
+	b := answer(answerSession)
 	count := 0
 	var entries []byte
 	s.core.Entries(func(e *core.Entry) {
 		count++
 		entries = appendEntry(entries, e)
 	})
-	answer = append(codec.AppendUint(answer, uint64(count)), entries...)
+	b = append(codec.AppendUint(b, uint64(count)), entries...)
 	ids := s.core.Unreleased()
-	answer = codec.AppendUint(answer, uint64(len(ids)))
+	b = codec.AppendUint(b, uint64(len(ids)))
 	for _, id := range ids {
-		answer = codec.AppendUint(answer, uint64(id))
+		b = codec.AppendUint(b, uint64(id))
 	}
-	return answer, nil
+	return b, nil
 }
 
 // gather lets everything that any node has routed to this one arrive. A node that does not answer holds nothing up for long: it is being given up.
@@ -371,12 +385,10 @@ func (n *clusterNode) handedOver(id string) {
 	if s == nil {
 		return
 	}
-	n.wg.Go(func() {
-		s.mu.Lock()
-		s.moved = true
-		s.mu.Unlock()
-		s.end()
-	})
+	s.mu.Lock()
+	s.moved = true
+	s.mu.Unlock()
+	n.wg.Go(s.end)
 }
 
 // announceSessions tells the cluster the sessions this node has, after it joined. Those that were claimed elsewhere meanwhile end here.

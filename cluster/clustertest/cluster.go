@@ -1,0 +1,322 @@
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster"
+	"github.com/shoalmq/shoal/cluster/clustertest/memnet"
+)
+
+// mqttPort is where every node listens for clients, on its own host.
+const mqttPort = "1883"
+
+// Cluster is a cluster under test. Its methods are meant for the test's own goroutine and fail the test when something
+// does not work.
+type Cluster struct {
+	t     testing.TB
+	opts  options
+	net   *memnet.Network
+	dir   string
+	nodes []*Node
+}
+
+// Node is one node of a Cluster, over all its restarts.
+type Node struct {
+	Name string
+
+	mu      sync.Mutex
+	host    *memnet.Host
+	broker  *shoal.Broker
+	cluster *cluster.Cluster
+	disk    *disk // nil without storage
+}
+
+// Broker returns the node's broker as of now; nil while the node is down.
+func (n *Node) Broker() *shoal.Broker {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.broker
+}
+
+// Status returns the cluster as the node sees it; the zero value while the node is down.
+func (n *Node) Status() cluster.Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cluster == nil {
+		return cluster.Status{}
+	}
+	return n.cluster.Status()
+}
+
+type options struct {
+	seed    uint64
+	onDisk  bool
+	broker  func(i int) []shoal.Option
+	config  func(i int, c *cluster.Config)
+	storage func(i int, dir string) shoal.Storage
+	logger  *slog.Logger
+}
+
+// Option changes what New makes.
+type Option func(*options)
+
+// WithSeed sets the seed of everything random in the network. Default 1.
+func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+
+// WithDisk keeps each node's raft log and snapshots in a directory, so that a restarted node finds them. Without it they are in memory.
+func WithDisk() Option { return func(o *options) { o.onDisk = true } }
+
+// WithBroker adds options to each node's broker. Without it, everyone may connect. i counts from 0.
+func WithBroker(f func(i int) []shoal.Option) Option { return func(o *options) { o.broker = f } }
+
+// WithConfig changes each node's configuration before it is used.
+func WithConfig(f func(i int, c *cluster.Config)) Option { return func(o *options) { o.config = f } }
+
+// WithStorage gives each node a storage; dir is a directory of its own that outlives restarts.
+func WithStorage(f func(i int, dir string) shoal.Storage) Option {
+	return func(o *options) { o.storage = f }
+}
+
+// WithLogger sets where all nodes log. Default: nowhere.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// New starts a cluster of so many nodes, named c01, c02 and so on, and waits until all serve. It is stopped when the test ends.
+func New(t testing.TB, nodes int, opts ...Option) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, opts: options{seed: 1, logger: slog.New(slog.DiscardHandler)}}
+	for _, o := range opts {
+		o(&c.opts)
+	}
+	c.net = memnet.New(c.opts.seed)
+	if c.opts.onDisk || c.opts.storage != nil {
+		c.dir = t.TempDir()
+	}
+	for i := range nodes {
+		c.nodes = append(c.nodes, &Node{Name: fmt.Sprintf("c%02d", i+1)})
+		c.net.Host(c.nodes[i].Name) // fixes the addresses
+	}
+	t.Cleanup(c.stop)
+	for i := range nodes {
+		c.start(i)
+	}
+	for i := range nodes {
+		c.AwaitServing(i)
+	}
+	return c
+}
+
+// Nodes returns the number of nodes.
+func (c *Cluster) Nodes() int { return len(c.nodes) }
+
+// Node returns a node. i counts from 0.
+func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
+
+// Network returns the network, for what Cluster has no method for. The host of node i has its name; clients are on the host "client".
+func (c *Cluster) Network() *memnet.Network { return c.net }
+
+func (c *Cluster) start(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	host := c.net.Host(n.Name)
+	cfg := cluster.Config{
+		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
+		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: host, Logger: c.opts.logger,
+	}
+	for _, other := range c.nodes {
+		cfg.Join = append(cfg.Join, other.Name+":7946")
+	}
+	if c.opts.onDisk {
+		cfg.Dir = filepath.Join(c.dir, n.Name, "raft")
+	}
+	if c.opts.config != nil {
+		c.opts.config(i, &cfg)
+	}
+	l, err := host.Listen(net.JoinHostPort(host.IP(), mqttPort))
+	if err != nil {
+		c.t.Fatalf("clustertest: node %s cannot listen: %v", n.Name, err)
+	}
+	cl := cluster.New(cfg)
+	opts := []shoal.Option{shoal.WithListener(l), shoal.WithCluster(cl), shoal.WithLogger(c.opts.logger.With("node", n.Name))}
+	if c.opts.broker != nil {
+		opts = append(opts, c.opts.broker(i)...)
+	} else {
+		opts = append(opts, shoal.WithAnonymous())
+	}
+	var d *disk
+	if c.opts.storage != nil {
+		d = &disk{Storage: c.opts.storage(i, filepath.Join(c.dir, n.Name))}
+		opts = append(opts, shoal.WithStorage(d))
+	}
+	b, err := shoal.New(opts...)
+	if err != nil {
+		c.t.Fatalf("clustertest: node %s: %v", n.Name, err)
+	}
+	if err := b.Start(context.Background()); err != nil {
+		c.t.Fatalf("clustertest: node %s does not start: %v", n.Name, err)
+	}
+	n.mu.Lock()
+	n.host, n.broker, n.cluster, n.disk = host, b, cl, d
+	n.mu.Unlock()
+}
+
+// AwaitServing waits until a node serves clients.
+func (c *Cluster) AwaitServing(i int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := c.nodes[i].Broker().Ready(ctx); err != nil {
+		c.t.Fatalf("clustertest: node %s does not serve after a minute: %v", c.nodes[i].Name, err)
+	}
+}
+
+// Dial connects to a node as a client would. The connection is closed when the test ends.
+func (c *Cluster) Dial(t testing.TB, i int) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Name, mqttPort))
+	if err != nil {
+		t.Fatalf("clustertest: no connection to node %s: %v", c.nodes[i].Name, err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func (c *Cluster) names(nodes []int) []string {
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = c.nodes[n].Name
+	}
+	return names
+}
+
+// Partition cuts all links between nodes of different groups. Clients still reach every node.
+func (c *Cluster) Partition(groups ...[]int) {
+	named := make([][]string, len(groups))
+	for i, g := range groups {
+		named[i] = c.names(g)
+	}
+	c.net.Partition(named...)
+}
+
+// Cut cuts the link from one node to another, in that direction only.
+func (c *Cluster) Cut(from, to int) { c.net.Cut(c.nodes[from].Name, c.nodes[to].Name) }
+
+// Heal mends all links.
+func (c *Cluster) Heal() { c.net.Heal() }
+
+// Kill ends a node as kill -9 would: nobody is told, nothing more is sent or stored.
+func (c *Cluster) Kill(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	n.mu.Lock()
+	b, d := n.broker, n.disk
+	n.broker, n.cluster, n.disk = nil, nil, nil
+	n.mu.Unlock()
+	if b == nil {
+		c.t.Fatalf("clustertest: node %s is down already", n.Name)
+	}
+	if d != nil {
+		d.pull()
+	}
+	c.net.Kill(n.Name)
+	// What is left of it in this process can reach nobody any more; it only has to go.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = b.Shutdown(ctx) // it fails in many ways
+}
+
+// Stop ends a node gracefully.
+func (c *Cluster) Stop(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	n.mu.Lock()
+	b := n.broker
+	n.broker, n.cluster, n.disk = nil, nil, nil
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := b.Shutdown(ctx); err != nil {
+		c.t.Errorf("clustertest: node %s did not stop cleanly: %v", n.Name, err)
+	}
+	c.net.Kill(n.Name)
+}
+
+// Restart starts a node again that was killed or stopped, at the same address, and waits until it serves.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	c.StartAgain(i)
+	c.AwaitServing(i)
+}
+
+// StartAgain is Restart without waiting, for a node that cannot serve before others are back.
+func (c *Cluster) StartAgain(i int) {
+	c.t.Helper()
+	if c.nodes[i].Broker() != nil {
+		c.t.Fatalf("clustertest: node %s is running", c.nodes[i].Name)
+	}
+	c.start(i)
+}
+
+func (c *Cluster) stop() {
+	c.net.Heal()
+	var wg sync.WaitGroup
+	for _, n := range c.nodes {
+		n.mu.Lock()
+		b := n.broker
+		n.broker = nil
+		n.mu.Unlock()
+		if b == nil {
+			continue
+		}
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if err := b.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				c.t.Logf("clustertest: node %s: %v", n.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// disk is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
+type disk struct {
+	shoal.Storage
+	mu     sync.Mutex
+	pulled bool
+}
+
+func (d *disk) pull() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pulled = true
+}
+
+// Open implements shoal.Opener.
+func (d *disk) Open(ctx context.Context) error {
+	if o, ok := d.Storage.(shoal.Opener); ok {
+		return o.Open(ctx)
+	}
+	return nil
+}
+
+// Commit implements shoal.Storage.
+func (d *disk) Commit(ctx context.Context, ops []shoal.Op) error {
+	d.mu.Lock()
+	pulled := d.pulled
+	d.mu.Unlock()
+	if pulled {
+		return shoal.ErrStorageClosed
+	}
+	return d.Storage.Commit(ctx, ops)
+}

@@ -1,0 +1,201 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/gossip"
+	"github.com/shoalmq/shoal/cluster/internal/network"
+)
+
+// Network is how the nodes of a cluster reach each other. Real sockets are the default; cluster/clustertest/memnet is
+// the one for tests. A Network may have a method LookupHost(ctx, host) ([]string, error) for the names in Join.
+type Network = network.Network
+
+// The defaults of Config. Package raftlog's documentation says how they belong together.
+const (
+	DefaultBindIP           = "127.0.0.1"
+	DefaultLeaseDuration    = 1400 * time.Millisecond
+	DefaultHeartbeatTimeout = 450 * time.Millisecond
+	DefaultElectionTimeout  = 450 * time.Millisecond
+	DefaultRemoveLostAfter  = 10 * time.Minute
+	DefaultSnapshotEntries  = 8192
+	DefaultSnapshotBytes    = 64 << 20
+)
+
+// maxName keeps a node's description within what gossip carries.
+const maxName = 64
+
+// Config describes this node. Only Name is required; a node without Bootstrap needs Join, too, or to be joined by others.
+type Config struct {
+	// Name is this node's name: unique in the cluster, the same over restarts, up to 64 printable characters.
+	Name string
+	// Join lists gossip addresses, "host:port", of other nodes. They need not be up, and may include this node.
+	Join []string
+	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it.
+	Bootstrap bool
+	// Dir is where raft keeps its log, votes and snapshots. If it is empty they are in memory, and a node that restarts
+	// gets everything from the others.
+	Dir string
+	// ServerReference is where MQTT clients reach this node, "host:port"; it may be empty.
+	ServerReference string
+	// Attributes are told to all nodes, as shoal.Node has them. The names "raft" and "peer" are taken.
+	Attributes map[string]string
+
+	// BindIP is the address that everything listens on. Default DefaultBindIP.
+	BindIP string
+	// AdvertiseIP is the address the other nodes are told, if it is not BindIP. It is required if BindIP is unspecified, such as
+	// "0.0.0.0".
+	AdvertiseIP string
+	// GossipPort, RaftPort and PeerPort are the ports of gossip (packets and streams), raft and gRPC. 0 is any free one.
+	GossipPort, RaftPort, PeerPort int
+	// RaftOverGRPC sends raft's traffic through the gRPC port; RaftPort is not opened.
+	RaftOverGRPC bool
+	// Network is what all that goes through. Default: the operating system's sockets.
+	Network Network
+	// Logger gets a line at Info for every node that joins or is lost and every new leader; the chatter of raft and
+	// memberlist is at Debug. Default: none.
+	Logger *slog.Logger
+
+	// LeaseDuration is how long a node goes on serving without hearing from the leader, and about how long before a
+	// lost node is given up. Default DefaultLeaseDuration. All nodes must have the same.
+	LeaseDuration time.Duration
+	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults DefaultHeartbeatTimeout and DefaultElectionTimeout.
+	HeartbeatTimeout, ElectionTimeout time.Duration
+	// RemoveLostAfter is how long a node that is gone counts for the majority. Default DefaultRemoveLostAfter.
+	RemoveLostAfter time.Duration
+	// SnapshotEntries and SnapshotBytes are how much log makes a snapshot, whichever comes first. Defaults
+	// DefaultSnapshotEntries and DefaultSnapshotBytes.
+	SnapshotEntries, SnapshotBytes uint64
+}
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	setDefault(&c.BindIP, DefaultBindIP)
+	setDefault(&c.LeaseDuration, DefaultLeaseDuration)
+	setDefault(&c.HeartbeatTimeout, DefaultHeartbeatTimeout)
+	setDefault(&c.ElectionTimeout, DefaultElectionTimeout)
+	setDefault(&c.RemoveLostAfter, DefaultRemoveLostAfter)
+	setDefault(&c.SnapshotEntries, DefaultSnapshotEntries)
+	setDefault(&c.SnapshotBytes, DefaultSnapshotBytes)
+	if c.Network == nil {
+		c.Network = network.Real{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// validate checks a Config with its defaults filled in.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("cluster.Config.%s: %s", field, fmt.Sprintf(format, args...)))
+	}
+	if c.Name == "" {
+		bad("Name", "is empty; give every node a name of its own, such as \"c01\"")
+	}
+	if len(c.Name) > maxName {
+		bad("Name", "has %d bytes; use at most %d", len(c.Name), maxName)
+	}
+	for _, r := range c.Name {
+		if !unicode.IsGraphic(r) || unicode.IsSpace(r) {
+			bad("Name", "%q contains a space or an unprintable character; use letters, digits, '-', '.', '_'", c.Name)
+			break
+		}
+	}
+	bindIP, err := netip.ParseAddr(c.BindIP)
+	if err != nil {
+		bad("BindIP", "%q is not an IP address", c.BindIP)
+	}
+	if c.AdvertiseIP == "" && err == nil && bindIP.IsUnspecified() {
+		bad("AdvertiseIP", "is empty while BindIP is %s; set it to the address other nodes reach this one at", c.BindIP)
+	}
+	if a, err := netip.ParseAddr(c.AdvertiseIP); c.AdvertiseIP != "" && (err != nil || a.IsUnspecified()) {
+		bad("AdvertiseIP", "%q is not an IP address that others can reach", c.AdvertiseIP)
+	}
+	c.validatePorts(bad)
+	for _, addr := range c.Join {
+		host, port, err := net.SplitHostPort(addr)
+		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 {
+			bad("Join", "%q is not \"host:port\" of another node's gossip", addr)
+		}
+	}
+	for _, d := range []struct {
+		field string
+		d     time.Duration
+	}{
+		{"LeaseDuration", c.LeaseDuration},
+		{"HeartbeatTimeout", c.HeartbeatTimeout},
+		{"ElectionTimeout", c.ElectionTimeout},
+		{"RemoveLostAfter", c.RemoveLostAfter},
+	} {
+		if d.d < 50*time.Millisecond {
+			bad(d.field, "%s is too short; use at least 50ms", d.d)
+		}
+	}
+	if c.ElectionTimeout < c.HeartbeatTimeout {
+		bad("ElectionTimeout", "%s is shorter than HeartbeatTimeout, %s; make it at least as long", c.ElectionTimeout, c.HeartbeatTimeout)
+	}
+	for _, reserved := range []string{attributePeer, attributeRaft} {
+		if _, ok := c.Attributes[reserved]; ok {
+			bad("Attributes", "the name %q is taken; choose another", reserved)
+		}
+	}
+	if err := gossip.CheckMeta(c.largestNode()); err != nil {
+		bad("Attributes", "%v; shorten them", err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validatePorts(bad func(field, format string, args ...any)) {
+	ports := []struct {
+		field string
+		port  int
+	}{{"GossipPort", c.GossipPort}, {"PeerPort", c.PeerPort}, {"RaftPort", c.RaftPort}}
+	if c.RaftOverGRPC {
+		ports = ports[:2]
+	}
+	used := make(map[int]string)
+	for _, p := range ports {
+		if p.port < 0 || p.port > 65535 {
+			bad(p.field, "%d is not a port; use 1 to 65535, or 0 for any free one", p.port)
+		}
+		if other := used[p.port]; p.port != 0 && other != "" {
+			bad(p.field, "%d is also %s; give each a port of its own", p.port, other)
+		}
+		used[p.port] = p.field
+	}
+}
+
+// largestNode is this node with addresses as long as they can become.
+func (c Config) largestNode() shoal.Node {
+	const longest = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535"
+	n := c.node(1 << 63)
+	n.Attributes[attributePeer], n.Attributes[attributeRaft] = longest, longest
+	return n
+}
+
+// node returns this node without its addresses.
+func (c Config) node(incarnation uint64) shoal.Node {
+	n := shoal.Node{Name: c.Name, Incarnation: incarnation, ServerReference: c.ServerReference, Attributes: make(map[string]string)}
+	for k, v := range c.Attributes {
+		n.Attributes[k] = v
+	}
+	return n
+}

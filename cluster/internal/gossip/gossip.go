@@ -1,0 +1,342 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/logbridge"
+	"github.com/shoalmq/shoal/cluster/internal/network"
+	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
+)
+
+const (
+	joinFast      = 500 * time.Millisecond
+	joinSlow      = 5 * time.Second
+	joinFastTries = 60
+	leaveTimeout  = 500 * time.Millisecond
+	dialTimeout   = 2 * time.Second
+	lookupTimeout = 2 * time.Second
+	pushPull      = 10 * time.Second
+	// forgetAfter is how long the address of a node that is gone is asked for.
+	forgetAfter = 24 * time.Hour
+)
+
+// MaxMeta is how many bytes the description of a node may have in gossip.
+const MaxMeta = memberlist.MetaMaxSize
+
+// Config says how to gossip.
+type Config struct {
+	Network     network.Network
+	IP          string
+	Port        int // 0: any free one
+	AdvertiseIP string
+	Join        []string // "host:port"
+	Logger      *slog.Logger
+}
+
+// Gossip is this node's part in the gossip.
+type Gossip struct {
+	cfg     Config
+	changed chan struct{} // capacity 1
+
+	mu        sync.Mutex
+	transport *transport
+	members   *memberlist.Memberlist
+
+	metaMu sync.Mutex // memberlist asks for meta while mu is held
+	meta   []byte
+}
+
+// New returns a Gossip. It does no I/O.
+func New(cfg Config) *Gossip { return &Gossip{cfg: cfg, changed: make(chan struct{}, 1)} }
+
+// CheckMeta reports whether a node's description fits into gossip.
+func CheckMeta(n shoal.Node) error {
+	if size := len(nodecodec.Append(nil, n)); size > MaxMeta {
+		return fmt.Errorf("name, server reference and attributes of node %s take %d bytes; gossip carries %d", n.Name, size, MaxMeta)
+	}
+	return nil
+}
+
+// Listen binds the port and returns the address that is announced. Run does so itself if Listen was not called.
+func (g *Gossip) Listen() (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.transport == nil {
+		t, err := listen(g.cfg.Network, g.cfg.IP, g.cfg.Port, g.cfg.AdvertiseIP)
+		if err != nil {
+			return "", fmt.Errorf("gossip cannot listen: %w", err)
+		}
+		g.transport = t
+	}
+	return g.transport.advertise.String(), nil
+}
+
+// Close releases the port if Run has not taken it.
+func (g *Gossip) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.transport == nil || g.members != nil {
+		return nil
+	}
+	t := g.transport
+	g.transport = nil
+	return t.Shutdown()
+}
+
+// Announce changes what is told about this node.
+func (g *Gossip) Announce(self shoal.Node) {
+	g.setMeta(self)
+	g.mu.Lock()
+	m := g.members
+	g.mu.Unlock()
+	if m != nil {
+		// Without a timeout it does not wait.
+		if err := m.UpdateNode(0); err != nil {
+			g.cfg.Logger.Debug("announcing this node", "err", err)
+		}
+	}
+	g.poke()
+}
+
+// Run implements shoal.Discovery.
+func (g *Gossip) Run(ctx context.Context, self shoal.Node, update func(live []shoal.Node)) error {
+	if err := CheckMeta(self); err != nil {
+		return err
+	}
+	if _, err := g.Listen(); err != nil {
+		return err
+	}
+	m, err := g.begin(self)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	joinCtx, cancel := context.WithCancel(ctx)
+	wg.Go(func() { g.join(joinCtx, m) })
+	g.watch(ctx, m, self, update)
+	cancel()
+	err = m.Leave(leaveTimeout)
+	if err != nil {
+		g.cfg.Logger.Debug("leaving gossip", "err", err)
+	}
+	_ = g.transport.Shutdown() // ends what a join may be dialling
+	wg.Wait()
+	return m.Shutdown()
+}
+
+func (g *Gossip) begin(self shoal.Node) (*memberlist.Memberlist, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.members != nil {
+		return nil, shoal.ErrStarted
+	}
+	g.setMeta(self)
+	c := memberlist.DefaultLANConfig()
+	c.Name = self.Name + "#" + strconv.FormatUint(self.Incarnation, 36)
+	c.Transport = g.transport
+	c.AdvertisePort = int(g.transport.advertise.Port())
+	c.BindPort = c.AdvertisePort
+	c.Logger = logbridge.Std(g.cfg.Logger)
+	c.Delegate = (*delegate)(g)
+	c.Events = (*delegate)(g)
+	c.TCPTimeout = dialTimeout
+	c.PushPullInterval = pushPull
+	c.ProbeInterval = 500 * time.Millisecond
+	c.ProbeTimeout = 300 * time.Millisecond
+	c.GossipInterval = 100 * time.Millisecond
+	c.EnableCompression = false
+	g.transport.start()
+	m, err := memberlist.Create(c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("gossip cannot begin: %w", err), g.transport.Shutdown())
+	}
+	g.members = m
+	return m, nil
+}
+
+func (g *Gossip) setMeta(self shoal.Node) {
+	g.metaMu.Lock()
+	defer g.metaMu.Unlock()
+	g.meta = nodecodec.Append(nil, self)
+}
+
+func (g *Gossip) poke() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// watch tells the set of live nodes whenever it changes.
+func (g *Gossip) watch(ctx context.Context, m *memberlist.Memberlist, self shoal.Node, update func([]shoal.Node)) {
+	var last map[string]shoal.Node
+	for {
+		live := g.live(m, self)
+		if last == nil || !maps.EqualFunc(live, last, equal) {
+			g.report(last, live)
+			last = live
+			nodes := make([]shoal.Node, 0, len(live))
+			for _, name := range slices.Sorted(maps.Keys(live)) {
+				nodes = append(nodes, live[name])
+			}
+			update(nodes)
+		}
+		select {
+		case <-g.changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// live returns the live nodes, self included.
+func (g *Gossip) live(m *memberlist.Memberlist, self shoal.Node) map[string]shoal.Node {
+	if n, _, err := nodecodec.Decode((*delegate)(g).NodeMeta(0)); err == nil {
+		self = n
+	}
+	live := map[string]shoal.Node{self.Name: self}
+	for _, member := range m.Members() {
+		n, _, err := nodecodec.Decode(member.Meta)
+		if err != nil {
+			g.cfg.Logger.Debug("gossip of a node that is not understood", "member", member.Name, "err", err)
+			continue
+		}
+		if have, ok := live[n.Name]; n.Name != self.Name && (!ok || n.Incarnation > have.Incarnation) {
+			live[n.Name] = n
+		}
+	}
+	return live
+}
+
+func (g *Gossip) report(last, live map[string]shoal.Node) {
+	for name, n := range live {
+		if _, ok := last[name]; !ok && last != nil {
+			g.cfg.Logger.Info("node found", "node", name, "incarnation", n.Incarnation)
+		}
+	}
+	for name := range last {
+		if _, ok := live[name]; !ok {
+			g.cfg.Logger.Info("node out of sight", "node", name)
+		}
+	}
+}
+
+func equal(a, b shoal.Node) bool {
+	return a.Name == b.Name && a.Incarnation == b.Incarnation && a.ServerReference == b.ServerReference && maps.Equal(a.Attributes, b.Attributes)
+}
+
+// join asks seeds, and places where nodes were seen, until they are members.
+func (g *Gossip) join(ctx context.Context, m *memberlist.Memberlist) {
+	seen := make(map[string]time.Time)
+	tries := 0
+	for {
+		missing := g.missing(ctx, m, seen)
+		pause := joinSlow
+		if len(missing) > 0 {
+			if tries++; tries <= joinFastTries {
+				pause = joinFast
+			}
+			for _, addr := range missing {
+				if ctx.Err() != nil {
+					return
+				}
+				if _, err := m.Join([]string{addr}); err != nil {
+					g.cfg.Logger.Debug("joining", "addr", addr, "err", err)
+				}
+			}
+			g.poke()
+		} else {
+			tries = 0
+			pause = joinFast
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// missing returns the addresses where there should be a member and is none.
+func (g *Gossip) missing(ctx context.Context, m *memberlist.Memberlist, seen map[string]time.Time) []string {
+	here := make(map[string]bool)
+	for _, member := range m.Members() {
+		here[member.Address()] = true
+		seen[member.Address()] = time.Now()
+	}
+	var missing []string
+	for addr, at := range seen {
+		switch {
+		case here[addr]:
+		case time.Since(at) > forgetAfter:
+			delete(seen, addr)
+		default:
+			missing = append(missing, addr)
+		}
+	}
+	for _, seed := range g.cfg.Join {
+		for _, addr := range g.resolve(ctx, seed) {
+			if !here[addr] && !slices.Contains(missing, addr) {
+				missing = append(missing, addr)
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// resolve returns the addresses that a seed stands for now.
+func (g *Gossip) resolve(ctx context.Context, seed string) []string {
+	host, port, err := net.SplitHostPort(seed)
+	if err != nil {
+		return nil // Config was checked
+	}
+	if net.ParseIP(host) != nil {
+		return []string{seed}
+	}
+	var r network.Resolver = network.Real{}
+	if own, ok := g.cfg.Network.(network.Resolver); ok {
+		r = own
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	ips, err := r.LookupHost(ctx, host)
+	if err != nil {
+		g.cfg.Logger.Debug("looking up a node to join", "host", host, "err", err)
+		return nil
+	}
+	addrs := make([]string, len(ips))
+	for i, ip := range ips {
+		addrs[i] = net.JoinHostPort(ip, port)
+	}
+	return addrs
+}
+
+// delegate is memberlist's view of a Gossip. Its methods are called with memberlist's locks held.
+type delegate Gossip
+
+func (d *delegate) NodeMeta(int) []byte {
+	d.metaMu.Lock()
+	defer d.metaMu.Unlock()
+	return d.meta
+}
+
+func (d *delegate) NotifyMsg([]byte)                {}
+func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (d *delegate) LocalState(bool) []byte          { return nil }
+func (d *delegate) MergeRemoteState([]byte, bool)   {}
+func (d *delegate) NotifyJoin(*memberlist.Node)     { (*Gossip)(d).poke() }
+func (d *delegate) NotifyLeave(*memberlist.Node)    { (*Gossip)(d).poke() }
+func (d *delegate) NotifyUpdate(*memberlist.Node)   { (*Gossip)(d).poke() }

@@ -1,0 +1,58 @@
+// Package raftlog gives the nodes of a cluster one agreed order of commands, with hashicorp/raft, and everything that
+// hangs on that order: who is up, who may serve, and barriers.
+//
+// # Commands
+//
+// Every node has one batcher. It collects what is proposed, in the order of the calls, into one log entry of up to
+// 1 MiB or 4096 commands, and has one entry outstanding: while that is agreed on, the next one fills. The entry goes to
+// the leader, again and again, unchanged, until it has been applied here. It carries the node's name, incarnation and a
+// sequence number, and the state machine skips what it has applied already: a command is applied exactly once, also
+// when the leader changes. The caller gets its result when this node has applied the command.
+//
+// Up to 64 MiB of commands may wait; what comes on top is refused with ErrNotReplicated, as is a command of more than
+// 60 MiB, which the log on disk cannot hold. Without a leader commands wait, each for its context.
+//
+// # Who is up
+//
+// A node proposes its own NodeUp once its log is nearly level with the leader's. The leader proposes NodeDown for a
+// node whose lease has run out, and for a node that says it leaves. Commands of a node that is not up are skipped, and
+// fail with ErrNotReplicated. A node that was given up and finds itself alive proposes NodeUp with a new incarnation.
+//
+// # Leases
+//
+// A node serves while it holds a lease: for at most LeaseDuration, by its own clock, from when it asked. The leader may
+// grant only what lies within its own lease, which begins when a heartbeat went out that a quorum has answered in the
+// leader's term. (This is a stricter bound than raft's VerifyLeader, which counts the answer to a heartbeat that was
+// sent before it was asked, and costs no message.) Whoever becomes leader later was elected by a quorum that includes
+// one of those who answered, after they answered. It takes every node that is up as leased for one LeaseDuration after
+// its election, and gives none up before. So a lost node has stopped serving by itself before anybody acts on its loss.
+//
+// The defaults: a lease of 1.4 s, renewed every eighth of that, and raft timeouts of 450 ms. A lease outlives an
+// election, so that losing the leader does not stop the others from serving; and the loss of any node, the leader
+// included, is known everywhere after about 2 s and practically always within 3 s. A stall shorter than a second costs no lease.
+//
+// # Voters
+//
+// A server's ID in raft is the node's name. The leader adds live nodes: as non-voters first, as voters once they have
+// caught up. A node that is gone stays a voter until RemoveLostAfter has passed; a failed probe removes nobody.
+// Addresses come from gossip at the moment of dialling, so that a whole cluster may come back at other addresses.
+//
+// A node that restarts without its log, because it keeps it in memory, has forgotten whom it voted for and what it
+// acknowledged. It therefore casts no vote until it has caught up, or until amnesiaWait has passed without a leader: after
+// that, the survivors' need for a majority is put above what a second fault within that time could lose.
+//
+// The node that is told to bootstrap, and has no log, first looks around for members of a cluster that exists, so that
+// a restart does not begin a second cluster.
+//
+// # Snapshots
+//
+// A snapshot is taken after SnapshotEntries entries or SnapshotBytes bytes of log. Entries and snapshots begin with a
+// version byte. Restore goes into the live state machine. A proposal whose entry arrives here inside a snapshot has been
+// applied, but its result is not known: it fails with ErrNotReplicated.
+//
+// # Learning what is committed
+//
+// raft tells followers what is committed with the next entry, or after a timeout. That would cost each proposal of a
+// follower that timeout. The transport therefore sends an empty append with the new commit index as soon as the leader has
+// applied an entry, unless an entry carried it meanwhile.
+package raftlog

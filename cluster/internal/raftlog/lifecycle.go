@@ -1,0 +1,155 @@
+package raftlog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
+)
+
+const (
+	nodeUpTimeout = 2 * time.Second
+	nodeUpPause   = 50 * time.Millisecond
+	// nearlyLevel is how many entries a node may be behind the leader when it comes up.
+	nearlyLevel = 256
+	// amnesiaWait is how long a node without its log waits for a leader before it votes.
+	amnesiaWait = 10 * time.Second
+)
+
+var errCatchingUp = errors.New("it has not caught up yet")
+
+// stayUp proposes this node's NodeUp whenever it is not up.
+func (l *Log) stayUp(ctx context.Context) {
+	self := l.cfg.Self
+	for {
+		m, isUp, last, changed := l.fsm.member(self.Name)
+		switch {
+		case isUp && m.node.Incarnation == self.Incarnation:
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		case last >= self.Incarnation:
+			// Given up, or the clock went back since this node was here before.
+			self.Incarnation = max(last+1, NewIncarnation())
+			l.wanted.Store(self.Incarnation)
+			l.cfg.Renamed(self)
+		}
+		body := binary.AppendUvarint(nil, l.fsm.watch.applied.Load())
+		body = nodecodec.Append(body, self)
+		if _, err := l.toLeader(ctx, nodeUpTimeout, opNodeUp, body); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Debug("not up yet", "err", err)
+		}
+		select {
+		case <-changed:
+		case <-l.leaderChanged():
+		case <-time.After(nodeUpPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// NewIncarnation returns an incarnation for a node that starts now: its time, in microseconds.
+func NewIncarnation() uint64 { return uint64(time.Now().UnixMicro()) }
+
+func (l *Log) serveNodeUp(body []byte) error {
+	applied, body, err := nodecodec.Uvarint(body)
+	if err != nil {
+		return errRequest
+	}
+	n, err := decodeNodeUp(body)
+	if err != nil {
+		return errRequest
+	}
+	r := l.reign.Load()
+	if r == nil {
+		return errNotLeader
+	}
+	if applied+nearlyLevel < l.fsm.watch.applied.Load() {
+		return errCatchingUp
+	}
+	if err := r.admit(n.Name); err != nil {
+		return err
+	}
+	return l.applyHere(encodeNodeUp(n))
+}
+
+func (l *Log) serveLeave(body []byte) error {
+	name, incarnation, _, err := readIncarnation(body)
+	if err != nil {
+		return err
+	}
+	r := l.reign.Load()
+	if r == nil {
+		return errNotLeader
+	}
+	d, err := r.condemn(name, incarnation)
+	if errors.Is(err, errNotUp) {
+		return nil // it has gone already
+	}
+	if err != nil {
+		return err
+	}
+	return l.applyHere(encodeNodeDown(d))
+}
+
+// leave hands over leadership and proposes this node's NodeDown, as far as that is possible until ctx ends.
+func (l *Log) leave(ctx context.Context) {
+	if l.raft.State() == raft.Leader && l.hasOtherVoters() {
+		transferred := make(chan error, 1)
+		l.wg.Go(func() { transferred <- l.raft.LeadershipTransfer().Error() })
+		select {
+		case err := <-transferred:
+			if err != nil {
+				l.cfg.Logger.Debug("leadership not handed over", "err", err)
+			}
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		m, isUp, _, _ := l.fsm.member(l.cfg.Self.Name)
+		if !isUp {
+			return
+		}
+		_, err := l.toLeader(ctx, time.Second, opLeave, appendIncarnation(nil, m.node.Name, m.node.Incarnation))
+		if err == nil {
+			return
+		}
+		l.cfg.Logger.Debug("leaving", "err", err)
+		select {
+		case <-time.After(nodeUpPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// watchAmnesia lets a node without its log vote once it has caught up, or when nobody leads it for amnesiaWait.
+func (l *Log) watchAmnesia(ctx context.Context) {
+	defer l.transport.noVotes.Store(false)
+	alone := time.Now()
+	t := time.NewTicker(nodeUpPause)
+	defer t.Stop()
+	for {
+		if l.incarnation.Load() != 0 {
+			return
+		}
+		if _, id := l.raft.LeaderWithID(); id != "" {
+			alone = time.Now()
+		}
+		if time.Since(alone) >= amnesiaWait {
+			return
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

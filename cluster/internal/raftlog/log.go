@@ -1,0 +1,345 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/logbridge"
+)
+
+const (
+	proposeTimeout = 10 * time.Second
+	commitTimeout  = 100 * time.Millisecond
+	leaveTimeout   = 2 * time.Second
+	stopTimeout    = 5 * time.Second
+	maxAppend      = 16 // entries of up to 1 MiB in one request
+	pooledConns    = 4
+)
+
+// Peers is how a Log reaches the other nodes.
+type Peers interface {
+	// Control sends a request to the Log of another node; see Log.Control.
+	Control(ctx context.Context, node string, request []byte) ([]byte, error)
+	// NodeUp and NodeDown are called on Apply's goroutine, before the state machine is told.
+	NodeUp(node shoal.Node)
+	NodeDown(node string)
+}
+
+// Config says what a Log is made of. Every field but Dir and Bootstrap must be set.
+type Config struct {
+	Self      shoal.Node
+	Dir       string // empty: in memory
+	Bootstrap bool
+	Peers     Peers
+	SM        shoal.StateMachine
+	Logger    *slog.Logger
+
+	// Addr is where other nodes' rafts reach this one; Accept, CloseListener and Dial are how. Dial gets such an Addr.
+	Addr          string
+	Accept        func() (net.Conn, error)
+	CloseListener func() error
+	Dial          func(ctx context.Context, addr string) (net.Conn, error)
+
+	// Renamed is called when this node goes on under a new incarnation.
+	Renamed func(shoal.Node)
+
+	LeaseDuration    time.Duration
+	HeartbeatTimeout time.Duration
+	ElectionTimeout  time.Duration
+	RemoveLostAfter  time.Duration
+	SnapshotEntries  uint64
+	SnapshotBytes    uint64
+}
+
+// Log is this node's part in the agreed order.
+type Log struct {
+	cfg       Config
+	raft      *raft.Raft
+	started   atomic.Pointer[raft.Raft] // raft, for what raft calls while it starts
+	transport *transport
+	stores    *stores
+	fsm       *fsm
+	batcher   *batcher
+	completer *completer
+	lease     *lease
+	book      *addressBook
+	barriers  barriers
+	grown     compaction
+	reign     atomic.Pointer[reign] // nil unless this node leads
+	// wanted is the incarnation this process goes by; incarnation is the same while the node is up, and 0 otherwise.
+	wanted       atomic.Uint64
+	incarnation  atomic.Uint64
+	leaving      atomic.Bool
+	renewNow     chan struct{} // capacity 1
+	peersChanged chan struct{} // capacity 1
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // goroutines that end with ctx
+
+	completerCancel context.CancelFunc
+	completerDone   chan struct{}
+	upCancel        context.CancelFunc // ends stayUp
+	close           sync.Once
+	closeErr        error
+
+	mu      sync.Mutex
+	leader  raft.ServerID
+	changed chan struct{} // closed and replaced when the leader changes
+}
+
+// Start opens the stores, restores the last snapshot into the state machine, and begins to take part.
+func Start(cfg Config) (*Log, error) {
+	l := &Log{
+		cfg:          cfg,
+		lease:        newLease(),
+		book:         newAddressBook(),
+		completer:    &completer{wake: make(chan struct{}, 1)},
+		barriers:     barriers{wake: make(chan struct{}, 1)},
+		renewNow:     make(chan struct{}, 1),
+		peersChanged: make(chan struct{}, 1),
+		changed:      make(chan struct{}),
+	}
+	l.wanted.Store(cfg.Self.Incarnation)
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.batcher = &batcher{
+		self: cfg.Self.Name, submit: l.submit, retry: l.leaderChanged,
+		completer: l.completer, log: cfg.Logger, wake: make(chan struct{}, 1),
+	}
+	l.fsm = newFSM(cfg.Self.Name, cfg.SM, cfg.Peers, cfg.Logger)
+	l.fsm.onOwnBatch = l.batcher.applied
+	l.fsm.onOwnUp = l.ownUp
+	l.fsm.onOwnDown = l.ownDown
+	l.fsm.onRestore = l.restored
+	l.fsm.onApplied = l.applied
+	elected := make(chan bool, 16)
+	amnesic, err := l.openRaft(elected)
+	if err != nil {
+		l.cancel()
+		return nil, err
+	}
+	l.run(elected, amnesic)
+	return l, nil
+}
+
+// openRaft opens the stores and starts raft. amnesic is true if there was no log.
+func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
+	hc := logbridge.HC(l.cfg.Logger)
+	if l.stores, err = openStores(l.cfg.Dir, hc); err != nil {
+		return false, err
+	}
+	existing, err := raft.HasExistingState(l.stores.logs, l.stores.stable, l.stores.snapshots)
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("reading raft's state: %w", err), l.stores.close())
+	}
+	layer := &streamLayer{addr: raft.ServerAddress(l.cfg.Addr), accept: l.cfg.Accept, close: l.cfg.CloseListener, dial: l.cfg.Dial}
+	l.transport = newTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider: l.book,
+		Logger:                hc,
+		Stream:                layer,
+		MaxPool:               pooledConns,
+		Timeout:               rpcTimeout,
+	}), l.leads)
+	l.transport.noVotes.Store(!existing)
+	rc := raft.DefaultConfig()
+	rc.LocalID = raft.ServerID(l.cfg.Self.Name)
+	rc.Logger = hc
+	rc.HeartbeatTimeout = l.cfg.HeartbeatTimeout
+	rc.ElectionTimeout = l.cfg.ElectionTimeout
+	rc.LeaderLeaseTimeout = l.cfg.HeartbeatTimeout
+	rc.CommitTimeout = commitTimeout
+	rc.MaxAppendEntries = maxAppend
+	rc.SnapshotThreshold = never
+	rc.ShutdownOnRemove = false
+	rc.NotifyCh = elected
+	rc.NoLegacyTelemetry = true
+	l.raft, err = raft.NewRaft(rc, l.fsm, l.stores.logs, l.stores.stable, l.stores.snapshots, l.transport)
+	if err != nil {
+		return false, errors.Join(fmt.Errorf("starting raft: %w", err), l.transport.Close(), l.stores.close())
+	}
+	l.started.Store(l.raft)
+	return !existing, nil
+}
+
+// run starts the goroutines.
+func (l *Log) run(elected chan bool, amnesic bool) {
+	observations := make(chan raft.Observation, 16)
+	l.raft.RegisterObserver(raft.NewObserver(observations, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
+	upCtx, upCancel := context.WithCancel(l.ctx)
+	l.upCancel = upCancel
+	completerCtx, cancel := context.WithCancel(context.Background())
+	l.completerCancel, l.completerDone = cancel, make(chan struct{})
+	go func() { defer close(l.completerDone); l.completer.run(completerCtx) }()
+	for _, f := range []func(context.Context){
+		func(ctx context.Context) { l.watchLeader(ctx, observations) },
+		func(ctx context.Context) { l.reigns(ctx, elected) },
+		func(ctx context.Context) { l.lease.run(ctx, l.cfg.SM.ServingChanged) },
+		l.batcher.run, l.renew, l.runBarriers, l.compact,
+	} {
+		l.wg.Go(func() { f(l.ctx) })
+	}
+	l.wg.Go(func() { l.stayUp(upCtx) })
+	if amnesic {
+		l.wg.Go(func() { l.watchAmnesia(l.ctx) })
+		if l.cfg.Bootstrap {
+			l.wg.Go(func() { l.bootstrap(upCtx) })
+		}
+	}
+}
+
+// leads reports whether this node leads in a term and has a server in its configuration.
+func (l *Log) leads(term uint64, id raft.ServerID) bool {
+	r := l.started.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	future := r.GetConfiguration()
+	if future.Error() != nil {
+		return false
+	}
+	for _, s := range future.Configuration().Servers {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// watchLeader wakes those who wait for another leader.
+func (l *Log) watchLeader(ctx context.Context, observations <-chan raft.Observation) {
+	for {
+		select {
+		case <-observations:
+		case <-ctx.Done():
+			return
+		}
+		_, id := l.raft.LeaderWithID()
+		l.mu.Lock()
+		differs := id != l.leader
+		l.leader = id
+		if differs {
+			close(l.changed)
+			l.changed = make(chan struct{})
+		}
+		l.mu.Unlock()
+		if differs && id != "" {
+			l.cfg.Logger.Info("leader changed", "leader", string(id))
+		}
+	}
+}
+
+// leaderChanged returns a channel that closes when the leader changes.
+func (l *Log) leaderChanged() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+func (l *Log) pokeRenew() {
+	select {
+	case l.renewNow <- struct{}{}:
+	default:
+	}
+}
+
+// The following are called on Apply's goroutine.
+
+func (l *Log) ownUp(incarnation uint64) {
+	if incarnation != l.wanted.Load() {
+		return // of this node's earlier life, while the log is replayed
+	}
+	l.incarnation.Store(incarnation)
+	l.batcher.up(incarnation)
+	l.pokeRenew()
+}
+
+func (l *Log) ownDown(incarnation uint64) {
+	if incarnation != l.incarnation.Load() {
+		return
+	}
+	l.incarnation.Store(0)
+	l.lease.drop()
+	l.batcher.down()
+}
+
+func (l *Log) restored(own *member) {
+	if current := l.incarnation.Load(); current != 0 && (own == nil || own.node.Incarnation != current) {
+		l.incarnation.Store(0)
+		l.lease.drop()
+	}
+	l.batcher.restored(own)
+}
+
+func (l *Log) applied(index uint64, size int) {
+	l.grown.grew(size)
+	if l.reign.Load() != nil {
+		l.transport.committed(index)
+	}
+}
+
+// Propose is Replicator.Propose.
+func (l *Log) Propose(ctx context.Context, cmd []byte) (any, error) {
+	return l.batcher.propose(ctx, cmd)
+}
+
+// ProposeAsync is Replicator.ProposeAsync.
+func (l *Log) ProposeAsync(cmd []byte, done func(any, error)) { l.batcher.proposeAsync(cmd, done) }
+
+// Close gives up the lease, hands over leadership, says that this node leaves, and stops raft. It takes no longer than
+// leaveTimeout and stopTimeout together. Later and concurrent calls wait for the first and return its error.
+func (l *Log) Close() error {
+	l.close.Do(func() { l.closeErr = l.shutdown() })
+	return l.closeErr
+}
+
+func (l *Log) shutdown() error {
+	l.leaving.Store(true)
+	l.lease.drop()
+	l.upCancel()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	l.leave(ctx)
+	cancel()
+	l.batcher.close()
+	stopped := make(chan error, 1)
+	go func() {
+		l.transport.cancel() // ends attempts to reach followers, which raft would wait for
+		stopped <- l.raft.Shutdown().Error()
+	}()
+	var err error
+	select {
+	case err = <-stopped:
+	case <-time.After(stopTimeout):
+		// A snapshot is being written, or the state machine does not return. It ends behind our back.
+		err = errors.New("raftlog: raft did not stop in time")
+	}
+	l.cancel()
+	l.wg.Wait()
+	l.completerCancel()
+	<-l.completerDone
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.transport.Close(), l.stores.close())
+}
+
+// State returns the leader's name, the nodes that are up and the applied index, as this node sees them.
+func (l *Log) State() (leader string, nodes []shoal.Node, applied uint64) {
+	_, id := l.raft.LeaderWithID()
+	members, _ := l.fsm.members()
+	for _, m := range members {
+		nodes = append(nodes, m.node)
+	}
+	return string(id), nodes, l.fsm.watch.applied.Load()
+}

@@ -1,0 +1,302 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// rpcTimeout bounds one exchange of raft's, a snapshot's by its size.
+	rpcTimeout = 5 * time.Second
+	// appendRetryMax is the longest pause between attempts to reach a follower.
+	appendRetryMin = 20 * time.Millisecond
+	appendRetryMax = 500 * time.Millisecond
+)
+
+var errNoVote = errors.New("this node has restarted without its log and does not vote before it has caught up")
+
+// transport is raft's network transport, and adds to it:
+//   - when a quorum last answered, which is what the leader's own lease rests on;
+//   - an early word to followers of what is committed;
+//   - steady attempts to reach a lost follower. raft alone would pause for up to 10 s after a long absence, and a
+//     node that comes back would wait for that;
+//   - no vote of a node that has forgotten its votes.
+type transport struct {
+	*raft.NetworkTransport
+	consumer chan raft.RPC
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	noVotes  atomic.Bool
+	// leads reports whether this node leads in term and id is one of its servers.
+	leads func(term uint64, id raft.ServerID) bool
+
+	mu        sync.Mutex
+	closed    bool
+	followers map[raft.ServerID]*follower
+}
+
+// follower is what the leader's transport knows of one follower.
+type follower struct {
+	id   raft.ServerID
+	wake chan struct{} // capacity 1
+
+	mu        sync.Mutex
+	addr      raft.ServerAddress
+	term      uint64    // of confirmed
+	confirmed time.Time // when the last request went out that was answered in term
+	last      raft.AppendEntriesRequest
+	told      uint64 // the commit index that a request in last's term carried
+	committed uint64
+}
+
+func newTransport(nt *raft.NetworkTransport, leads func(uint64, raft.ServerID) bool) *transport {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &transport{
+		NetworkTransport: nt, consumer: make(chan raft.RPC), ctx: ctx, cancel: cancel,
+		leads: leads, followers: make(map[raft.ServerID]*follower),
+	}
+	t.wg.Go(t.consume)
+	return t
+}
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
+
+// consume passes requests on, except for votes that this node must not cast.
+func (t *transport) consume() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			switch rpc.Command.(type) {
+			case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
+				if t.noVotes.Load() {
+					rpc.Respond(nil, errNoVote)
+					continue
+				}
+			}
+			select {
+			case t.consumer <- rpc:
+			case <-t.ctx.Done():
+				rpc.Respond(nil, raft.ErrTransportShutdown)
+				return
+			}
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+// Close implements raft.WithClose.
+func (t *transport) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.cancel()
+	err := t.NetworkTransport.Close()
+	t.NetworkTransport.CloseStreams()
+	t.wg.Wait()
+	return err
+}
+
+func (t *transport) follower(id raft.ServerID, addr raft.ServerAddress) *follower {
+	t.mu.Lock()
+	f := t.followers[id]
+	if f == nil {
+		f = &follower{id: id, wake: make(chan struct{}, 1)}
+		t.followers[id] = f
+		if !t.closed {
+			t.wg.Go(func() { t.tellCommitted(f) })
+		}
+	}
+	t.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.addr = addr
+	return f
+}
+
+// AppendEntries implements raft.Transport.
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	f := t.follower(id, addr)
+	heartbeat := req.PrevLogEntry == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
+	if !heartbeat {
+		f.note(req)
+	}
+	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
+		sent := time.Now()
+		err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
+		if err == nil {
+			f.answered(sent, req, resp)
+			return nil
+		}
+		if heartbeat || !t.leads(req.Term, id) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-t.ctx.Done():
+			return err
+		}
+		if !t.leads(req.Term, id) {
+			return err
+		}
+	}
+}
+
+// AppendEntriesPipeline implements raft.Transport.
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &pipeline{AppendPipeline: p, follower: t.follower(id, addr)}, nil
+}
+
+type pipeline struct {
+	raft.AppendPipeline
+	follower *follower
+}
+
+func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	future, err := p.AppendPipeline.AppendEntries(req, resp)
+	if err == nil {
+		p.follower.note(req)
+	}
+	return future, err
+}
+
+// note remembers up to where the log was sent.
+func (f *follower) note(req *raft.AppendEntriesRequest) {
+	last := raft.AppendEntriesRequest{
+		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader,
+		PrevLogEntry: req.PrevLogEntry, PrevLogTerm: req.PrevLogTerm,
+	}
+	if n := len(req.Entries); n > 0 {
+		last.PrevLogEntry, last.PrevLogTerm = req.Entries[n-1].Index, req.Entries[n-1].Term
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last.Term != f.last.Term {
+		f.told = 0
+	}
+	f.last = last
+	f.told = max(f.told, min(req.LeaderCommitIndex, last.PrevLogEntry))
+}
+
+func (f *follower) answered(sent time.Time, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
+	if !resp.Success || resp.Term != req.Term {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.term != req.Term || sent.After(f.confirmed) {
+		f.term, f.confirmed = req.Term, sent
+	}
+}
+
+// confirmed returns a time after which a quorum of voters was in the leader's term. ok is false if there was none yet.
+func (t *transport) confirmed(term uint64, self raft.ServerID, servers []raft.Server) (at time.Time, ok bool) {
+	var times []time.Time
+	voters := 0
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if s.ID == self {
+			times = append(times, time.Now())
+			continue
+		}
+		t.mu.Lock()
+		f := t.followers[s.ID]
+		t.mu.Unlock()
+		if f == nil {
+			continue
+		}
+		f.mu.Lock()
+		if f.term == term {
+			times = append(times, f.confirmed)
+		}
+		f.mu.Unlock()
+	}
+	quorum := voters/2 + 1
+	if voters == 0 || len(times) < quorum {
+		return time.Time{}, false
+	}
+	slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
+	return times[quorum-1], true
+}
+
+// committed is called by the leader when it has applied an entry.
+func (t *transport) committed(index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.followers {
+		f.mu.Lock()
+		f.committed = index
+		f.mu.Unlock()
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tellCommitted sends empty appends that carry the commit index, to one follower. They claim only what precedes an entry
+// that was sent before, so that a follower which does not have that entry refuses, and no harm is done.
+func (t *transport) tellCommitted(f *follower) {
+	for {
+		select {
+		case <-f.wake:
+		case <-t.ctx.Done():
+			return
+		}
+		f.mu.Lock()
+		req, addr := f.last, f.addr
+		req.LeaderCommitIndex = min(f.committed, req.PrevLogEntry)
+		news := req.LeaderCommitIndex > f.told
+		if news {
+			f.told = req.LeaderCommitIndex
+		}
+		f.mu.Unlock()
+		if !news || !t.leads(req.Term, f.id) {
+			continue
+		}
+		sent := time.Now()
+		var resp raft.AppendEntriesResponse
+		if t.NetworkTransport.AppendEntries(f.id, addr, &req, &resp) == nil {
+			f.answered(sent, &req, &resp)
+		}
+	}
+}
+
+// streamLayer is how raft's transport reaches the network.
+type streamLayer struct {
+	addr   raft.ServerAddress
+	accept func() (net.Conn, error)
+	close  func() error
+	dial   func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+func (s *streamLayer) Accept() (net.Conn, error) { return s.accept() }
+func (s *streamLayer) Close() error              { return s.close() }
+func (s *streamLayer) Addr() net.Addr            { return layerAddr(s.addr) }
+
+func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return s.dial(ctx, string(addr))
+}
+
+type layerAddr string
+
+func (layerAddr) Network() string  { return "raft" }
+func (a layerAddr) String() string { return string(a) }

@@ -1,0 +1,122 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal"
+)
+
+const reconcileInterval = time.Second
+
+var errNotVoter = errors.New("it is not a voter yet")
+
+// SetPeers is Replicator.SetPeers.
+func (l *Log) SetPeers(live []shoal.Node) {
+	l.book.setLive(live)
+	select {
+	case l.peersChanged <- struct{}{}:
+	default:
+	}
+}
+
+// reconcileVoters makes raft's configuration follow the live nodes, while this node leads.
+func (r *reign) reconcileVoters(ctx context.Context) {
+	l := r.log
+	absent := make(map[raft.ServerID]time.Time)
+	t := time.NewTicker(reconcileInterval)
+	defer t.Stop()
+	for {
+		if err := r.reconcile(absent); err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Debug("changing raft's configuration", "err", err)
+		}
+		select {
+		case <-t.C:
+		case <-l.peersChanged:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reconcile makes one pass.
+func (r *reign) reconcile(absent map[raft.ServerID]time.Time) error {
+	l := r.log
+	servers, err := l.servers()
+	if err != nil {
+		return err
+	}
+	live := l.book.live()
+	known := make(map[raft.ServerID]raft.Server, len(servers))
+	var errs []error
+	for _, s := range servers {
+		known[s.ID] = s
+		if _, ok := live[string(s.ID)]; ok || string(s.ID) == l.cfg.Self.Name {
+			delete(absent, s.ID)
+			continue
+		}
+		since, ok := absent[s.ID]
+		if !ok {
+			absent[s.ID] = time.Now()
+		} else if _, isUp, _, _ := l.fsm.member(string(s.ID)); !isUp && time.Since(since) >= l.cfg.RemoveLostAfter {
+			l.cfg.Logger.Info("node is no longer part of the cluster", "node", string(s.ID), "absent", l.cfg.RemoveLostAfter)
+			errs = append(errs, l.raft.RemoveServer(s.ID, 0, enqueueTimeout).Error())
+			delete(absent, s.ID)
+		}
+	}
+	for name, addr := range live {
+		s, ok := known[raft.ServerID(name)]
+		switch {
+		case addr == "":
+		case !ok:
+			errs = append(errs, l.raft.AddNonvoter(raft.ServerID(name), raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+		case string(s.Address) != addr && s.Suffrage == raft.Voter:
+			errs = append(errs, l.raft.AddVoter(s.ID, raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+		case string(s.Address) != addr:
+			errs = append(errs, l.raft.AddNonvoter(s.ID, raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// admit makes a voter of a node that has caught up.
+func (r *reign) admit(name string) error {
+	servers, err := r.log.servers()
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		switch {
+		case string(s.ID) != name:
+		case s.Suffrage == raft.Voter:
+			return nil
+		default:
+			return r.log.raft.AddVoter(s.ID, s.Address, 0, enqueueTimeout).Error()
+		}
+	}
+	return errNotVoter
+}
+
+func (l *Log) servers() ([]raft.Server, error) {
+	future := l.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return nil, err
+	}
+	return future.Configuration().Servers, nil
+}
+
+func (l *Log) hasOtherVoters() bool {
+	servers, err := l.servers()
+	if err != nil {
+		return false
+	}
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter && string(s.ID) != l.cfg.Self.Name {
+			return true
+		}
+	}
+	return false
+}
