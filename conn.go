@@ -40,6 +40,7 @@ type conn struct {
 	authCache   authCache
 	will        bool // the session's will is this connection's, until a DISCONNECT takes it back
 	established bool
+	subscribing []pendingSubscribe // SUBSCRIBEs of this batch, not yet answered
 
 	order atomic.Pointer[kicked] // to end the connection, from elsewhere
 
@@ -213,6 +214,9 @@ func (c *conn) batch() (ended, bool) {
 		if end, ok := c.handle(sc, h, body); !ok {
 			return end, false
 		}
+	}
+	if end, ok := c.finishSubscribes(sc); !ok {
+		return end, false
 	}
 	c.rd.Release()
 	sc.flush()

@@ -8,6 +8,11 @@ import (
 
 // handle deals with one packet after CONNECT. It returns false when the connection is to end.
 func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, bool) {
+	if len(c.subscribing) > 0 && h.Type != packets.TypeSubscribe {
+		if end, ok := c.finishSubscribes(sc); !ok {
+			return end, false
+		}
+	}
 	if h.Type == packets.TypePublish {
 		return c.handlePublish(sc, h, body)
 	}
@@ -26,7 +31,7 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 	case *packets.PubRel:
 		c.handlePubRel(sc, p)
 	case *packets.Subscribe:
-		return c.handleSubscribe(sc, p)
+		return c.handleSubscribe(p)
 	case *packets.Unsubscribe:
 		return c.handleUnsubscribe(sc, p)
 	case *packets.PingReq:

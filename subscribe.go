@@ -35,9 +35,17 @@ func (sub *subscription) owner() string {
 	return ""
 }
 
-// handleSubscribe makes the subscriptions of a SUBSCRIBE and answers when every node knows them (guarantee 1).
-func (c *conn) handleSubscribe(sc *scratch, p *packets.Subscribe) (ended, bool) {
-	sc.flush() // what follows may take its time
+// pendingSubscribe is a SUBSCRIBE whose subscriptions are made and not yet known everywhere.
+type pendingSubscribe struct {
+	p     *packets.Subscribe
+	ack   *packets.SubAck
+	made  []*subscription // nil where refused
+	isNew []bool
+}
+
+// handleSubscribe makes the subscriptions of a SUBSCRIBE. It is answered by finishSubscribes, together with others that have arrived at the
+// same time, since waiting for the other nodes costs the same for one as for many.
+func (c *conn) handleSubscribe(p *packets.Subscribe) (ended, bool) {
 	ids, err := c.subscriptionIDs(p)
 	if err != nil {
 		return c.protocolEnd(err), false
@@ -52,46 +60,81 @@ func (c *conn) handleSubscribe(sc *scratch, p *packets.Subscribe) (ended, bool) 
 	}
 	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
 	defer cancel()
-	ack := &packets.SubAck{PacketID: p.PacketID, ReasonCodes: make([]packets.ReasonCode, len(p.Subscriptions))}
-	made := make([]*subscription, len(p.Subscriptions))
-	isNew := make([]bool, len(p.Subscriptions))
+	n := len(p.Subscriptions)
+	ps := pendingSubscribe{
+		p: p, ack: &packets.SubAck{PacketID: p.PacketID, ReasonCodes: make([]packets.ReasonCode, n)},
+		made: make([]*subscription, n), isNew: make([]bool, n),
+	}
 	for i := range p.Subscriptions {
-		made[i], isNew[i], err = c.subscribe(ctx, &p.Subscriptions[i], ids, p.Properties.UserProperties)
+		ps.made[i], ps.isNew[i], err = c.subscribe(ctx, &p.Subscriptions[i], ids, p.Properties.UserProperties)
 		if err == nil {
-			ack.ReasonCodes[i] = packets.ReasonCode(made[i].qos)
+			ps.ack.ReasonCodes[i] = packets.ReasonCode(ps.made[i].qos)
 			continue
 		}
-		ack.ReasonCodes[i] = ReasonCodeOf(err, packets.UnspecifiedError)
-		c.b.log.Debug("subscription refused", "client_id", c.clientID, "topic", p.Subscriptions[i].TopicFilter, "error", err)
-		if reason := reasonStringOf(err); reason != "" && !c.quiet {
-			ack.Properties.ReasonString = packets.Some(reason)
-		}
+		ps.made[i] = nil
+		c.refuseSubscription(&ps, i, err, packets.UnspecifiedError)
 	}
-	if err := c.b.settle(ctx, made); err != nil {
-		c.b.log.Debug("subscriptions could not be announced", "client_id", c.clientID, "error", err)
-		for i, sub := range made {
-			if sub != nil {
-				ack.ReasonCodes[i] = ReasonCodeOf(err, packets.ImplementationSpecificError)
-				if isNew[i] {
-					c.s.unsubscribe(sub.filter)
-				}
-				made[i] = nil
-			}
+	c.subscribing = append(c.subscribing, ps)
+	return ended{}, true
+}
+
+func (c *conn) refuseSubscription(ps *pendingSubscribe, i int, err error, otherwise packets.ReasonCode) {
+	ps.ack.ReasonCodes[i] = ReasonCodeOf(err, otherwise)
+	c.b.log.Debug("subscription refused", "client_id", c.clientID, "topic", ps.p.Subscriptions[i].TopicFilter, "error", err)
+	if reason := reasonStringOf(err); reason != "" && !c.quiet {
+		ps.ack.Properties.ReasonString = packets.Some(reason)
+	}
+}
+
+// finishSubscribes waits until every node knows the subscriptions that were made (guarantee 1), and answers.
+func (c *conn) finishSubscribes(sc *scratch) (ended, bool) {
+	if len(c.subscribing) == 0 {
+		return ended{}, true
+	}
+	pending := c.subscribing
+	c.subscribing = nil
+	sc.flush() // what follows may take its time
+	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
+	defer cancel()
+	var all []*subscription
+	for i := range pending {
+		all = append(all, pending[i].made...)
+	}
+	if err := c.b.settle(ctx, all); err != nil {
+		for i := range pending {
+			c.unmake(&pending[i], err)
 		}
 	}
 	if c.s.gone(c) {
 		return ended{code: packets.SessionTakenOver, err: errGone}, false
 	}
-	c.appendPacket(ack)
-	sc.soil(c)
-	for i, sub := range made {
-		if sub != nil {
-			c.b.sendRetained(sc, sub, isNew[i])
-			c.observeSubscribed(&p.Subscriptions[i])
+	for i := range pending {
+		ps := &pending[i]
+		c.appendPacket(ps.ack)
+		sc.soil(c)
+		for j, sub := range ps.made {
+			if sub != nil {
+				c.b.sendRetained(sc, sub, ps.isNew[j])
+				c.observeSubscribed(&ps.p.Subscriptions[j])
+			}
 		}
 	}
 	c.s.endCatching()
 	return ended{}, true
+}
+
+// unmake takes back subscriptions that could not be made known.
+func (c *conn) unmake(ps *pendingSubscribe, err error) {
+	for i, sub := range ps.made {
+		if sub == nil {
+			continue
+		}
+		c.refuseSubscription(ps, i, err, packets.ImplementationSpecificError)
+		if ps.isNew[i] {
+			c.s.unsubscribe(sub.filter)
+		}
+		ps.made[i] = nil
+	}
 }
 
 // subscribeTimeout bounds how long a SUBSCRIBE waits for the cluster and the store.

@@ -287,7 +287,12 @@ func (c *Cluster) stop() {
 		})
 	}
 	wg.Wait()
+	// The gossip library does not wait for its last probes, whose timers do not run any more when the test's function has
+	// returned and its bubble's time stands still.
+	time.Sleep(lastProbes)
 }
+
+const lastProbes = 2 * time.Second
 
 // disk is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
 type disk struct {

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,14 +117,13 @@ func (s *Store) Scan(ctx context.Context, space string, from []byte, fn func(key
 			return s.wrap("scan", fmt.Errorf("space %q: %w", space, err))
 		}
 		if n := len(b.entries); n > 0 { // copied, because fn may write to its slices
-			last := b.entries[n-1]
-			from = append(append([]byte(nil), b.data[last.key:last.value]...), 0)
+			from = append(bytes.Clone(b.key(b.entries[n-1])), 0)
 		}
 		for _, e := range b.entries {
 			if err := ctx.Err(); err != nil {
 				return s.wrap("scan", fmt.Errorf("space %q: %w", space, err))
 			}
-			if err := fn(b.data[e.key:e.value:e.value], b.data[e.value:e.end:e.end]); err != nil {
+			if err := fn(b.key(e), b.value(e)); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@
 //
 // Spaces and keys may be of any length, in particular 65,535 bytes and more, although those of bbolt may not: see layout.go.
 //
-// The file is mapped into memory and trusted by bbolt. Should it be damaged, the error that the damage leads to is
-// returned, and by every later call too.
+// The file is mapped into memory and trusted by bbolt, which keeps checksums of its two first pages only. Damage that
+// makes bbolt panic or brings keys out of order becomes an error that matches ErrDamaged; after a panic every later call
+// returns it. Damage within a key or value is not noticed.
 package bolt

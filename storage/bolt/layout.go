@@ -78,6 +78,7 @@ func deleteSpace(tx *bbolt.Tx, space string) error {
 type batch struct {
 	data    []byte
 	entries []entry
+	least   []byte // the next key cannot be less; if it is, the file is damaged, and a Scan might never end
 	// full reports that there may be more entries behind these.
 	full bool
 }
@@ -93,7 +94,7 @@ const (
 
 // read fills b with the entries of bucket whose keys are not less than from.
 func (b *batch) read(bucket *bbolt.Bucket, from []byte) error {
-	b.data, b.entries, b.full = b.data[:0], b.entries[:0], false
+	b.data, b.entries, b.least, b.full = b.data[:0], b.entries[:0], from, false
 	return b.readBelow(bucket, nil, from)
 }
 
@@ -103,12 +104,14 @@ func (b *batch) readBelow(bucket *bbolt.Bucket, prefix, from []byte) error {
 	c := bucket.Cursor()
 	for key, value := c.Seek(from[:min(len(from), chunk)]); key != nil && !b.full; key, value = c.Next() {
 		if value != nil {
-			b.add(prefix, key[skip:], value)
+			if err := b.add(prefix, key[skip:], value); err != nil {
+				return err
+			}
 			continue
 		}
 		inner := bucket.Bucket(key)
 		if inner == nil {
-			return fmt.Errorf("entry of %d bytes is neither value nor bucket", len(key))
+			return fmt.Errorf("%w: an entry is neither value nor bucket", ErrDamaged)
 		}
 		var innerFrom []byte
 		if len(from) >= chunk && bytes.Equal(key, from[:chunk]) {
@@ -121,12 +124,21 @@ func (b *batch) readBelow(bucket *bbolt.Bucket, prefix, from []byte) error {
 	return nil
 }
 
-func (b *batch) add(prefix, key, value []byte) {
+func (b *batch) add(prefix, key, value []byte) error {
 	e := entry{key: len(b.data)}
 	b.data = append(append(b.data, prefix...), key...)
 	e.value = len(b.data)
 	b.data = append(b.data, value...)
 	e.end = len(b.data)
 	b.entries = append(b.entries, e)
+	whole := b.key(e)
+	if order := bytes.Compare(whole, b.least); order < 0 || order == 0 && len(b.entries) > 1 {
+		return fmt.Errorf("%w: keys are not in order", ErrDamaged)
+	}
+	b.least = whole
 	b.full = len(b.entries) >= batchEntries || len(b.data) >= batchBytes
+	return nil
 }
+
+func (b *batch) key(e entry) []byte   { return b.data[e.key:e.value:e.value] }
+func (b *batch) value(e entry) []byte { return b.data[e.value:e.end:e.end] }

@@ -157,12 +157,56 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	return &pipeline{AppendPipeline: p, follower: t.follower(id, addr)}, nil
+	q := &pipeline{
+		AppendPipeline: p, follower: t.follower(id, addr), answers: make(chan raft.AppendFuture), closed: make(chan struct{}),
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, errors.Join(raft.ErrTransportShutdown, p.Close())
+	}
+	t.wg.Go(q.passOn)
+	return q, nil
 }
 
+// pipeline takes answers out of raft's pipeline whether or not anybody waits for them. Raft stops waiting when it steps down, while
+// it may still be handing over a request; with nobody to take the answers, both ends would wait for ever, and with them
+// raft's shutdown. What is kept is bounded by the requests in flight, since none is sent after raft has stopped waiting.
 type pipeline struct {
 	raft.AppendPipeline
 	follower *follower
+	answers  chan raft.AppendFuture
+	closed   chan struct{}
+	once     sync.Once
+}
+
+// passOn passes answers on until Close.
+func (p *pipeline) passOn() {
+	var waiting []raft.AppendFuture
+	for {
+		var out chan raft.AppendFuture
+		var next raft.AppendFuture
+		if len(waiting) > 0 {
+			out, next = p.answers, waiting[0]
+		}
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			waiting = append(waiting, f)
+		case out <- next:
+			waiting = waiting[1:]
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// Consumer implements raft.AppendPipeline.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
+
+// Close implements raft.AppendPipeline.
+func (p *pipeline) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return p.AppendPipeline.Close()
 }
 
 func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster"
+	"github.com/shoalmq/shoal/examples/internal/program"
+	"github.com/shoalmq/shoal/storage/bolt"
+)
+
+// runNode runs one node of a cluster until ctx ends, and drains it.
+func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Logger) (err error) {
+	if err := program.CheckPorts(ctx, n.ports()); err != nil {
+		return err
+	}
+	dir, remove, err := program.DataDir(dataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	log.Info("shoal initializing", "node", n.name)
+	log.Warn("everyone is let in: there is no authentication in this example")
+	program.SayStorage(log, dataDir, filepath.Join(dir, n.name))
+	if !n.bootstrap && len(n.members) == 0 {
+		log.Warn("neither -members nor -raft-bootstrap is given: waiting to be found by a node that names this one")
+	}
+	b, _, err := newBroker(cluster.Config{
+		Name: n.name, Bootstrap: n.bootstrap, Join: n.members,
+		BindIP: n.bindIP, GossipPort: n.gossipPort, RaftPort: n.raftPort, PeerPort: n.grpcPort, RaftOverGRPC: n.raftOverGRPC,
+		ServerReference: n.serverReference(), Logger: log,
+	}, n.listeners(), dir, log)
+	if err != nil {
+		return err
+	}
+	if err := b.Start(ctx); err != nil {
+		return err
+	}
+	log.Info("waiting for the cluster")
+	return program.Serve(ctx, log, func() { log.Info("shoal server started", "node", n.name) }, b)
+}
+
+// newBroker makes a node that keeps its data in a directory of its own in dir.
+func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger) (*shoal.Broker, *cluster.Cluster, error) {
+	cfg.Dir = filepath.Join(dir, cfg.Name, "raft")
+	c := cluster.New(cfg)
+	b, err := shoal.New(
+		shoal.WithListen(listeners...),
+		shoal.WithAnonymous(),
+		shoal.WithStorage(bolt.Open(filepath.Join(dir, cfg.Name, "mqtt.db"))),
+		shoal.WithCluster(c),
+		shoal.WithLogger(log),
+	)
+	return b, c, err
+}

@@ -1,0 +1,112 @@
+package behaviour
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/mqtttest"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// Env is what a case runs against.
+type Env interface {
+	// Dial connects client i of the case, to node i modulo Nodes.
+	Dial(t testing.TB, i int) net.Conn
+	Nodes() int
+}
+
+// Harness runs cases.
+type Harness struct {
+	// Virtual says that Case runs its body in a synctest bubble, where time.Sleep takes no time. Without it cases that
+	// are about time are left out.
+	Virtual bool
+	// Case starts brokers that are new, with default limits and everybody let in, calls body and stops them.
+	Case func(t *testing.T, body func(t *testing.T, env Env))
+}
+
+// Case is one behaviour.
+type Case struct {
+	Name string
+	// Clauses are the statements of MQTT 5.0 that the case holds; those of 3.1.1 are marked "3.1.1:".
+	Clauses []string
+	// Timed cases need virtual time.
+	Timed bool
+	run   func(c *context)
+}
+
+// Cases returns the whole table.
+func Cases() []Case {
+	var all []Case
+	for _, some := range [][]Case{
+		connectCases(), publishCases(), flowCases(), subscribeCases(), retainedCases(), sharedCases(), sessionCases(), willCases(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// Run runs the whole table, each case as a subtest with the case's name.
+func Run(t *testing.T, h Harness) {
+	for _, c := range Cases() {
+		if c.Timed && !h.Virtual {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			h.Case(t, func(t *testing.T, env Env) { c.run(&context{T: t, env: env}) })
+		})
+	}
+}
+
+// context is what a case works with.
+type context struct {
+	*testing.T
+	env Env
+}
+
+// dial returns client i, not yet connected.
+func (c *context) dial(i int, v packets.Version) *mqtttest.Client {
+	c.Helper()
+	return mqtttest.New(c.T, c.env.Dial(c.T, i), v)
+}
+
+// connect returns client i, connected with a clean start.
+func (c *context) connect(i int, v packets.Version, id string) *mqtttest.Client {
+	c.Helper()
+	cl := c.dial(i, v)
+	cl.Connect(&packets.Connect{ClientID: id, CleanStart: true})
+	return cl
+}
+
+// v5 returns client i with version 5.
+func (c *context) v5(i int, id string) *mqtttest.Client {
+	c.Helper()
+	return c.connect(i, packets.V5, id)
+}
+
+// with returns client i with version 5, connected as p says.
+func (c *context) with(i int, p *packets.Connect) (*mqtttest.Client, *packets.ConnAck) {
+	c.Helper()
+	cl := c.dial(i, packets.V5)
+	return cl, cl.Connect(p)
+}
+
+// pass lets virtual time pass.
+func (c *context) pass(d time.Duration) { time.Sleep(d) }
+
+// code requires a reason code.
+func (c *context) code(want, got packets.ReasonCode) {
+	c.Helper()
+	require.Equal(c.T, want, got, "%v, not %v", want, got)
+}
+
+const day = 24 * 60 * 60
+
+// kept is a CONNECT of version 5 with a session that lasts a day.
+func kept(id string, clean bool) *packets.Connect {
+	return &packets.Connect{
+		ClientID: id, CleanStart: clean, Properties: packets.Properties{SessionExpiryInterval: packets.Some(uint32(day))},
+	}
+}
