@@ -139,11 +139,11 @@ func (c *conn) serve() ended {
 	if end, ok := c.handshake(); !ok {
 		return end
 	}
-	for {
-		if end, ok := c.fill(); !ok {
+	for { // first what came together with the CONNECT [MQTT-3.1.4-6]
+		if end, ok := c.batch(); !ok {
 			return end
 		}
-		if end, ok := c.batch(); !ok {
+		if end, ok := c.fill(); !ok {
 			return end
 		}
 	}

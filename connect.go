@@ -31,6 +31,7 @@ func (c *conn) handshake() (ended, bool) {
 		return c.refuse(err), false
 	}
 	c.rd.MaxPacket = int(c.b.limits.MaximumPacketSize)
+	c.rd.V31 = c.version == packets.V31
 	c.lastRead = time.Now()
 	c.setDeadline(c.lastRead.Add(c.keepAlive))
 	return ended{}, true

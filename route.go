@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -159,7 +160,7 @@ func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 func (b *Broker) deliverOverlapping(sc *scratch) {
 	subs := sc.overlap
 	if len(subs) > 1 {
-		slices.SortStableFunc(subs, func(x, y *subscription) int { return int(x.s.number) - int(y.s.number) })
+		slices.SortStableFunc(subs, func(x, y *subscription) int { return cmp.Compare(x.s.number, y.s.number) })
 	}
 	for len(subs) > 0 {
 		n := 1

@@ -39,10 +39,10 @@ type Cluster struct {
 	running atomic.Pointer[running]
 	book    addresses
 
-	startMu sync.Mutex // held during Start and the beginning of Close
+	startMu sync.Mutex // held during Start, and while Close begins
 	starts  int
-	close   sync.Once
-	closing error
+	stopped chan struct{} // closed when Close is over
+	closing error         // what it returned
 }
 
 var _ shoal.Cluster = (*Cluster)(nil)
@@ -67,6 +67,7 @@ func New(cfg Config) *Cluster {
 		}),
 		started: make(chan struct{}),
 		closed:  make(chan struct{}),
+		stopped: make(chan struct{}),
 		book:    addresses{live: make(map[string]string)},
 	}
 }
@@ -329,17 +330,30 @@ func (c *Cluster) Status() Status {
 	return s
 }
 
-// Close implements shoal.Replicator. It takes a few seconds at most. End Run's context, too.
+// Close implements shoal.Replicator. It takes a few seconds at most. Later and concurrent calls wait for the first and
+// return its error. End Run's context, too.
 func (c *Cluster) Close() error {
-	c.close.Do(func() {
-		close(c.closed)
-		c.startMu.Lock()
-		defer c.startMu.Unlock()
+	if c.beginClose() {
 		if r := c.running.Load(); r != nil {
 			c.closing = r.log.Close()
 			r.mesh.Close()
 		}
 		c.closing = errors.Join(c.closing, c.gossip.Close())
-	})
+		close(c.stopped)
+	}
+	<-c.stopped
 	return c.closing
+}
+
+// beginClose returns true for the first call. A Start that is under way ends first.
+func (c *Cluster) beginClose() bool {
+	c.startMu.Lock()
+	defer c.startMu.Unlock()
+	select {
+	case <-c.closed:
+		return false
+	default:
+		close(c.closed)
+		return true
+	}
 }

@@ -301,7 +301,10 @@ func bubble(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		defer w.stopAll()
+		defer func() {
+			w.stopAll()
+			time.Sleep(time.Minute) // memberlist's last probes and gRPC's last timers run out
+		}()
 		fn(t, w)
 	})
 }

@@ -207,22 +207,27 @@ func TestRestartAtOtherAddresses(t *testing.T) {
 	})
 }
 
-// A lost node counts for the majority until RemoveLostAfter; then two of three can go on alone.
+// A lost node counts for the majority until RemoveLostAfter: of five, two may be lost, and then a third.
 func TestLostVotersAreRemoved(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.tune = func(c *Config) { c.RemoveLostAfter = time.Minute }
-		names := []string{"c01", "c02", "c03"}
+		names := []string{"c01", "c02", "c03", "c04", "c05"}
 		for _, name := range names {
 			w.start(name)
 		}
 		w.formed(names...)
-		w.kill("c03")
+		w.kill("c04")
+		w.kill("c05")
+		w.formed(names[:3]...)
 		time.Sleep(2 * time.Minute)
-		n := w.nodes["c02"]
-		delete(w.nodes, "c02")
-		n.stop(t)
+		w.kill("c03")
+		w.formed("c01", "c02")
 		w.propose("c01", 1)
-		eventually(t, 5*time.Second, "one of one serves", w.nodes["c01"].Serving)
+		// One that was removed may come back.
+		w.start("c05")
+		w.formed("c01", "c02", "c05")
+		w.kill("c01")
+		w.formed("c02", "c05")
 	})
 }
 

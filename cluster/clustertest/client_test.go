@@ -105,11 +105,25 @@ func (c *client) publish() *packets.Publish {
 		c.pend = c.pend[1:]
 		return p
 	}
-	p, err := c.read(patience)
-	require.NoError(c.t, err, "expected PUBLISH")
-	pub, ok := p.(*packets.Publish)
-	require.True(c.t, ok, "expected PUBLISH, got %T %+v", p, p)
-	return pub
+	for {
+		p, err := c.read(patience)
+		require.NoError(c.t, err, "expected PUBLISH")
+		if c.completes(p) {
+			continue
+		}
+		pub, ok := p.(*packets.Publish)
+		require.True(c.t, ok, "expected PUBLISH, got %T %+v", p, p)
+		return pub
+	}
+}
+
+// completes answers a PUBREL that comes again after a reconnect, since the PUBCOMP was lost with the connection.
+func (c *client) completes(p packets.Packet) bool {
+	rel, ok := p.(*packets.PubRel)
+	if ok {
+		c.send(&packets.PubComp{PacketID: rel.PacketID})
+	}
+	return ok
 }
 
 // receive returns the next message, acknowledged.
@@ -132,6 +146,9 @@ func (c *client) silent(d time.Duration) {
 	c.t.Helper()
 	require.Empty(c.t, c.pend)
 	p, err := c.read(d)
+	for err == nil && c.completes(p) {
+		p, err = c.read(d)
+	}
 	require.ErrorIs(c.t, err, os.ErrDeadlineExceeded, "nothing was expected, got %+v", p)
 }
 

@@ -190,20 +190,26 @@ func TestStreamFollowsSession(t *testing.T) {
 						time.Sleep(time.Millisecond) // virtual: spreads the stream over the moves
 					}
 				}()
-				var got []string
-				for len(got) < messages {
-					got = append(got, string(sub.receive().Payload))
-					if len(got)%50 == 0 {
+				moves, repeated := 0, 0
+				for next := 0; next < messages; {
+					m := sub.receive()
+					if want := fmt.Sprintf("%06d", next); string(m.Payload) != want {
+						// An acknowledgement may have been lost with its connection: QoS 1 says so, QoS 2 does not repeat.
+						require.Equal(t, packets.QoS(1), m.QoS, "expected %s, got %s", want, m.Payload)
+						require.True(t, m.Dup, "expected %s, got %s", want, m.Payload)
+						require.Less(t, string(m.Payload), want)
+						repeated++
+						continue
+					}
+					if next++; next%50 == 0 {
+						moves++
 						sub.drop()
-						sub = connect(t, c, len(got)/50%3, "x", expiry(600))
+						sub = connect(t, c, moves%3, "x", expiry(600))
 						require.True(t, sub.ack.SessionPresent)
 					}
 				}
 				<-done
-				if qos == 1 {
-					got = slices.Compact(got) // an acknowledgement may be lost with its connection
-				}
-				require.Equal(t, numbered(messages), got)
+				require.LessOrEqual(t, repeated, moves*50)
 				sub.silent(time.Second)
 			})
 		})
@@ -382,7 +388,9 @@ func TestOrderAcrossNodes(t *testing.T) {
 		sub.subscribe(2, "o/#")
 		pub := connect(t, c, 0, "pub", clean)
 		const n = 2000
+		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			for i, p := range numbered(n) {
 				m := &packets.Publish{TopicName: "o/1", Payload: []byte(p), QoS: packets.QoS(i % 2)}
 				if m.QoS > 0 {
@@ -400,6 +408,7 @@ func TestOrderAcrossNodes(t *testing.T) {
 			p := sub.receive()
 			got[p.QoS] = append(got[p.QoS], string(p.Payload))
 		}
+		<-done
 		for q := range got {
 			require.Len(t, got[q], n/2)
 			require.True(t, slices.IsSorted(got[q]), "QoS %d out of order", q)

@@ -107,12 +107,12 @@ func connectMalformedV5(c *context) {
 
 func connectMalformedV3(c *context) {
 	for _, raw := range [][]byte{
-		{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 3, 0, 0, 0, 0},                                   // the reserved flag
-		{0x10, 14, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 3, 0, 0, 0, 0},                         // in 3.1, too
-		{0x10, 18, 0, 4, 'M', 'Q', 'T', 'T', 4, 6, 0, 0, 0, 1, 'c', 0, 1, '#', 0, 0},             // a wildcard in the Will Topic
-		{0x10, 15, 0, 4, 'M', 'Q', 'T', 'T', 4, 0x42, 0, 0, 0, 1, 'c', 0, 0},                     // a Password without User Name
-		{0x12, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0},                                   // the flags of the fixed header
-		{0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},                                                     // five bytes of Remaining Length
+		{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 3, 0, 0, 0, 0},                       // the reserved flag
+		{0x10, 14, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 3, 0, 0, 0, 0},             // in 3.1, too
+		{0x10, 18, 0, 4, 'M', 'Q', 'T', 'T', 4, 6, 0, 0, 0, 1, 'c', 0, 1, '#', 0, 0}, // a wildcard in the Will Topic
+		{0x10, 15, 0, 4, 'M', 'Q', 'T', 'T', 4, 0x42, 0, 0, 0, 1, 'c', 0, 0},         // a Password without User Name
+		{0x12, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0},                       // the flags of the fixed header
+		{0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},                                         // five bytes of Remaining Length
 	} {
 		cl := c.dial(0, packets.V311)
 		cl.SendRaw(raw)
@@ -238,11 +238,11 @@ func afterDisconnect(c *context) {
 
 func malformedPacket(c *context) {
 	for _, raw := range []string{
-		"\x30\x03\x00\x01\xff",             // a Topic Name that is not UTF-8
-		"\x36\x05\x00\x01t\x00\x01",        // QoS 3
-		"\x82\x06\x00\x01\x00\x00\x01t",    // SUBSCRIBE without options
-		"\xc1\x00",                         // flags of PINGREQ
-		"\x32\x06\x00\x01t\x00\x00\x00",    // packet identifier 0
+		"\x30\x03\x00\x01\xff",          // a Topic Name that is not UTF-8
+		"\x36\x05\x00\x01t\x00\x01",     // QoS 3
+		"\x82\x06\x00\x01\x00\x00\x01t", // SUBSCRIBE without options
+		"\xc1\x00",                      // flags of PINGREQ
+		"\x32\x06\x00\x01t\x00\x00\x00", // packet identifier 0
 	} {
 		for i, v := range versions {
 			cl := c.connect(i, v, "c")

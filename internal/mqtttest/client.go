@@ -275,3 +275,10 @@ func (c *Client) ExpectQuiet() {
 		c.fatalf("awaiting nothing, got PUBLISH of %q to %q", shorten(string(p.Payload)), p.TopicName)
 	}
 }
+
+// Stashed returns the PUBLISH packets that came while something else was awaited, and forgets them.
+func (c *Client) Stashed() []*packets.Publish {
+	s := c.stash
+	c.stash = nil
+	return s
+}

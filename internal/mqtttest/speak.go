@@ -144,3 +144,36 @@ func (c *Client) Published(p *packets.Publish) packets.ReasonCode {
 	}
 	return packets.Success
 }
+
+// Quiesce exchanges a PINGREQ and its answer, so that the broker has handled everything that was sent before. PUBLISH packets that come
+// meanwhile are kept for ExpectPublish.
+func (c *Client) Quiesce() {
+	c.t.Helper()
+	c.Send(&packets.PingReq{})
+	c.Expect(packets.TypePingResp)
+}
+
+// TakenOver reports whether another connection has taken the session: a DISCONNECT with that reason has come or comes
+// in answer to a PINGREQ.
+func (c *Client) TakenOver() bool {
+	c.t.Helper()
+	b, err := packets.Append(nil, &packets.PingReq{}, c.Version)
+	if err != nil {
+		c.fatalf("encode PINGREQ: %v", err)
+	}
+	_ = c.TrySend(b) // on a closed connection the read tells
+	p, err := c.next(c.Timeout)
+	if err != nil {
+		c.fatalf("awaiting PINGRESP or DISCONNECT: %v", err)
+	}
+	switch p := p.(type) {
+	case *packets.PingResp:
+		return false
+	case *packets.Disconnect:
+		if p.ReasonCode == packets.SessionTakenOver {
+			return true
+		}
+	}
+	c.fatalf("awaiting PINGRESP or DISCONNECT, got %+v", p)
+	return false
+}

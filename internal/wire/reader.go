@@ -24,6 +24,8 @@ type Reader struct {
 
 	// MaxPacket is the largest packet accepted, in bytes, fixed header included. It may be changed between packets.
 	MaxPacket int
+	// V31 is set for a client that speaks MQTT 3.1, which has a DUP flag where later versions have reserved ones.
+	V31 bool
 }
 
 // NewReader returns a Reader of nc that borrows its buffers from pool.
@@ -95,7 +97,11 @@ func (r *Reader) firstSize() int {
 // Next returns the next whole packet's header and body, and whether there was one. The body is valid until the next
 // call of Fill or Release.
 func (r *Reader) Next() (h packets.FixedHeader, body []byte, ok bool, err error) {
-	h, err = packets.ParseFixedHeader(r.buf[r.r:r.w])
+	if r.V31 {
+		h, err = packets.ParseFixedHeaderV31(r.buf[r.r:r.w])
+	} else {
+		h, err = packets.ParseFixedHeader(r.buf[r.r:r.w])
+	}
 	if err == packets.ErrIncomplete { //nolint:errorlint // the hot path; ParseFixedHeader returns it as it is
 		return h, nil, false, nil
 	}

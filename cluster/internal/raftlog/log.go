@@ -89,8 +89,6 @@ type Log struct {
 	completerCancel context.CancelFunc
 	completerDone   chan struct{}
 	upCancel        context.CancelFunc // ends stayUp
-	close           sync.Once
-	closeErr        error
 
 	mu      sync.Mutex
 	leader  raft.ServerID
@@ -298,13 +296,8 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (any, error) {
 func (l *Log) ProposeAsync(cmd []byte, done func(any, error)) { l.batcher.proposeAsync(cmd, done) }
 
 // Close gives up the lease, hands over leadership, says that this node leaves, and stops raft. It takes no longer than
-// leaveTimeout and stopTimeout together. Later and concurrent calls wait for the first and return its error.
+// leaveTimeout and stopTimeout together. It is called once.
 func (l *Log) Close() error {
-	l.close.Do(func() { l.closeErr = l.shutdown() })
-	return l.closeErr
-}
-
-func (l *Log) shutdown() error {
 	l.leaving.Store(true)
 	l.lease.drop()
 	l.upCancel()

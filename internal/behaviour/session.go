@@ -1,0 +1,472 @@
+package behaviour
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/mqtttest"
+	"github.com/shoalmq/shoal/packets"
+)
+
+func sessionCases() []Case {
+	return []Case{
+		{Name: "session/present", Clauses: []string{"MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.1.2-6", "MQTT-3.2.2-2", "MQTT-3.2.2-3"}, run: sessionPresent},
+		{Name: "session/clean session in 3", Clauses: []string{"3.1.1:MQTT-3.1.2-4", "3.1.1:MQTT-3.1.2-5", "3.1.1:MQTT-3.1.2-6", "3.1.1:MQTT-3.2.2-1"}, run: cleanSessionV3},
+		{Name: "session/queue while away", Clauses: []string{"MQTT-4.1.0-1", "MQTT-4.5.0-1"}, run: queueWhileAway},
+		{Name: "session/expiry", Clauses: []string{"MQTT-4.1.0-2", "MQTT-3.1.2-23"}, Timed: true, run: sessionExpiry},
+		{Name: "session/expiry changed by DISCONNECT", Clauses: []string{"MQTT-3.14.2-2"}, Timed: true, run: expiryByDisconnect},
+		{Name: "session/expiry must not grow from 0", run: expiryFromZero},
+		{Name: "session/reconnecting renews the time", Timed: true, run: expiryRenewed},
+		{Name: "session/expired subscriptions are gone", Timed: true, run: expiredGone},
+		{Name: "session/resend of QoS 1", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1"}, run: resendQoS1},
+		{Name: "session/resend of QoS 2", Clauses: []string{"MQTT-4.4.0-1", "MQTT-4.3.3-4", "MQTT-4.3.3-7"}, run: resendQoS2},
+		{Name: "session/resend with another window", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.4-9"}, run: resendWindow},
+		{Name: "session/resumed in another version", run: resumeVersions},
+		{Name: "session/taken over", Clauses: []string{"MQTT-3.1.4-3", "MQTT-3.14.0-1"}, run: takeover},
+		{Name: "session/taken over with messages under way", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.4.0-1"}, run: takeoverInFlight},
+		{Name: "session/taken over while messages flow", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.6.0-1"}, run: takeoverFlow},
+		{Name: "session/taken over with a clean start", Clauses: []string{"MQTT-3.1.2-4"}, run: takeoverClean},
+		{Name: "session/many connections at once", Clauses: []string{"MQTT-3.1.4-3"}, run: takeoverRace},
+		{Name: "session/retained come once", run: resumeNoRetained},
+		{Name: "session/QoS 2 publisher across nodes", Clauses: []string{"MQTT-4.3.3-10", "MQTT-4.3.3-12"}, run: qos2Publisher},
+		{Name: "session/topic alias and resend", run: aliasAndResend},
+	}
+}
+
+func sessionPresent(c *context) {
+	cl, ack := c.with(0, kept("c", false))
+	require.False(c, ack.SessionPresent)
+	cl.Subscribe(1, "t")
+	cl.Disconnect()
+	cl, ack = c.with(1, kept("c", false))
+	require.True(c, ack.SessionPresent)
+	pub := c.v5(2, "pub")
+	pub.Publish(1, "t", "m")
+	cl.ExpectPublish("t", "m")
+	cl.Disconnect()
+	cl, ack = c.with(2, kept("c", true)) // a clean start forgets
+	require.False(c, ack.SessionPresent)
+	c.code(packets.NoMatchingSubscribers, pub.Publish(1, "t", "m"))
+	cl.Disconnect()
+	cl, ack = c.with(0, &packets.Connect{ClientID: "c"}) // expiry 0 from here on
+	require.True(c, ack.SessionPresent)
+	cl.Disconnect()
+	_, ack = c.with(1, kept("c", false))
+	require.False(c, ack.SessionPresent)
+}
+
+func cleanSessionV3(c *context) {
+	for _, v := range []packets.Version{packets.V31, packets.V311} {
+		connect := func(i int, clean bool) (*mqtttest.Client, bool) {
+			cl := c.dial(i, v)
+			return cl, cl.Connect(&packets.Connect{ClientID: "c", CleanStart: clean}).SessionPresent
+		}
+		cl, _ := connect(0, true)
+		cl.Disconnect()
+		cl, present := connect(0, false)
+		require.False(c, present)
+		cl.Subscribe(1, "t")
+		cl.Disconnect()
+		pub := c.v5(2, "pub")
+		pub.Publish(1, "t", "m")
+		pub.Publish(0, "t", "not kept")
+		cl, present = connect(1, false)
+		require.Equal(c, v == packets.V311, present)
+		cl.ExpectPublish("t", "m")
+		cl.ExpectQuiet()
+		cl.Disconnect()
+		cl, present = connect(2, true)
+		require.False(c, present)
+		cl.ExpectQuiet()
+		cl.Disconnect()
+		cl, present = connect(0, false)
+		require.False(c, present)
+		cl.Disconnect()
+	}
+}
+
+func queueWhileAway(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Subscribe(2, "t/#")
+	sub.Close()
+	pub := c.v5(0, "pub")
+	const n = 500
+	for i := range n {
+		pub.Publish(packets.QoS(1+i%2), "t/"+strconv.Itoa(i%3), strconv.Itoa(i))
+	}
+	sub, ack := c.with(2, kept("sub", false))
+	require.True(c, ack.SessionPresent)
+	for i := range n {
+		p := sub.ExpectPublish("t/"+strconv.Itoa(i%3), strconv.Itoa(i))
+		require.Equal(c, packets.QoS(1+i%2), p.QoS)
+		require.False(c, p.Dup)
+	}
+	sub.ExpectQuiet()
+}
+
+func withExpiry(id string, clean bool, seconds uint32) *packets.Connect {
+	return &packets.Connect{ClientID: id, CleanStart: clean, Properties: packets.Properties{SessionExpiryInterval: packets.Some(seconds)}}
+}
+
+func sessionExpiry(c *context) {
+	cl, _ := c.with(0, withExpiry("c", true, 10))
+	cl.Disconnect()
+	c.pass(5 * time.Second)
+	cl, ack := c.with(1, withExpiry("c", false, 10))
+	require.True(c, ack.SessionPresent)
+	c.pass(20 * time.Second) // it does not run while connected
+	cl.ExpectQuiet()
+	cl.Close()
+	c.pass(15 * time.Second)
+	_, ack = c.with(2, withExpiry("c", false, 10))
+	require.False(c, ack.SessionPresent)
+}
+
+func expiryByDisconnect(c *context) {
+	cl, _ := c.with(0, withExpiry("c", true, 10))
+	cl.DisconnectWith(&packets.Disconnect{Properties: packets.Properties{SessionExpiryInterval: packets.Some(uint32(40))}})
+	c.pass(25 * time.Second)
+	cl, ack := c.with(1, withExpiry("c", false, 10))
+	require.True(c, ack.SessionPresent)
+	cl.DisconnectWith(&packets.Disconnect{Properties: packets.Properties{SessionExpiryInterval: packets.Some(uint32(0))}})
+	_, ack = c.with(2, withExpiry("c", false, 10))
+	require.False(c, ack.SessionPresent)
+}
+
+func expiryFromZero(c *context) {
+	cl := c.v5(0, "c")
+	cl.Send(&packets.Disconnect{Properties: packets.Properties{SessionExpiryInterval: packets.Some(uint32(40))}})
+	cl.ExpectDisconnect(packets.ProtocolError)
+	_, ack := c.with(1, kept("c", false))
+	require.False(c, ack.SessionPresent)
+}
+
+func expiryRenewed(c *context) {
+	for i := range 6 {
+		cl, ack := c.with(i, withExpiry("c", i == 0, 10))
+		require.Equal(c, i > 0, ack.SessionPresent)
+		cl.Close()
+		c.pass(8 * time.Second)
+	}
+}
+
+func expiredGone(c *context) {
+	cl, _ := c.with(0, withExpiry("c", true, 5))
+	cl.Subscribe(1, "t", "$share/g/u", "v/#")
+	cl.Close()
+	pub := c.v5(1, "pub")
+	c.code(packets.Success, pub.Publish(1, "t", "m"))
+	c.pass(20 * time.Second)
+	for _, topic := range []string{"t", "u", "v/w"} {
+		c.code(packets.NoMatchingSubscribers, pub.Publish(1, topic, "m"))
+	}
+}
+
+func resendQoS1(c *context) {
+	connect := kept("sub", true)
+	connect.Properties.ReceiveMaximum = packets.Some(uint16(5))
+	sub, _ := c.with(1, connect)
+	sub.Manual = true
+	sub.Subscribe(1, "t")
+	pub := c.v5(0, "pub")
+	for _, payload := range numbers(8) {
+		pub.Publish(1, "t", payload)
+	}
+	ids := make(map[string]uint16)
+	for _, payload := range numbers(5) {
+		ids[payload] = sub.ExpectPublish("t", payload).PacketID
+	}
+	sub.Send(&packets.PubAck{PacketID: ids["1"]})
+	sub.Send(&packets.PubAck{PacketID: ids["3"]})
+	for _, payload := range []string{"5", "6"} {
+		ids[payload] = sub.ExpectPublish("t", payload).PacketID
+	}
+	connect.CleanStart = false
+	for i := range 3 {
+		sub.Close()
+		var ack *packets.ConnAck
+		sub, ack = c.with(2+i, connect)
+		sub.Manual = true
+		require.True(c, ack.SessionPresent)
+		for _, payload := range []string{"0", "2", "4", "5", "6"} {
+			p := sub.ExpectPublish("t", payload)
+			require.Equal(c, ids[payload], p.PacketID)
+			require.True(c, p.Dup) // [MQTT-3.3.1-1]
+		}
+		sub.ExpectQuiet()
+	}
+	sub.Send(&packets.PubAck{PacketID: ids["0"]})
+	require.False(c, sub.ExpectPublish("t", "7").Dup)
+}
+
+func resendQoS2(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Manual = true
+	sub.Subscribe(2, "t")
+	pub := c.v5(0, "pub")
+	var ids []uint16
+	for _, payload := range numbers(4) {
+		pub.Publish(2, "t", payload)
+		ids = append(ids, sub.ExpectPublish("t", payload).PacketID)
+	}
+	for _, i := range []int{0, 2} { // received, and 0 released, too
+		sub.Send(&packets.PubRec{PacketID: ids[i]})
+		require.Equal(c, ids[i], mqtttest.Expect[*packets.PubRel](sub).PacketID)
+	}
+	sub.Send(&packets.PubComp{PacketID: ids[0]})
+	sub.ExpectQuiet()
+	for i := range 2 {
+		sub.Close()
+		var ack *packets.ConnAck
+		sub, ack = c.with(2+i, kept("sub", false))
+		sub.Manual = true
+		require.True(c, ack.SessionPresent)
+		for _, want := range []int{1, 2, 3} {
+			if want == 2 { // never PUBLISH again after PUBREC
+				require.Equal(c, ids[2], mqtttest.Expect[*packets.PubRel](sub).PacketID)
+				continue
+			}
+			p := sub.ExpectPublish("t", strconv.Itoa(want))
+			require.Equal(c, ids[want], p.PacketID)
+			require.True(c, p.Dup)
+		}
+		sub.ExpectQuiet()
+	}
+	sub.Send(&packets.PubComp{PacketID: ids[2]})
+	for _, i := range []int{1, 3} {
+		sub.Send(&packets.PubRec{PacketID: ids[i]})
+		sub.Expect(packets.TypePubRel)
+		sub.Send(&packets.PubComp{PacketID: ids[i]})
+	}
+	sub.ExpectQuiet()
+	sub.Close()
+	sub, _ = c.with(1, kept("sub", false))
+	sub.ExpectQuiet()
+}
+
+func resendWindow(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Manual = true
+	sub.Subscribe(1, "t")
+	pub := c.v5(0, "pub")
+	for _, payload := range numbers(6) {
+		pub.Publish(1, "t", payload)
+		sub.ExpectPublish("t", payload)
+	}
+	sub.Close()
+	connect := kept("sub", false)
+	connect.Properties.ReceiveMaximum = packets.Some(uint16(2))
+	sub, _ = c.with(2, connect)
+	sub.Manual = true
+	for i := 0; i < 6; i += 2 {
+		a, b := sub.ExpectPublish("t", strconv.Itoa(i)), sub.ExpectPublish("t", strconv.Itoa(i+1))
+		require.True(c, a.Dup && b.Dup)
+		sub.ExpectQuiet()
+		sub.Send(&packets.PubAck{PacketID: a.PacketID})
+		sub.Send(&packets.PubAck{PacketID: b.PacketID})
+	}
+	sub.ExpectQuiet()
+}
+
+func resumeVersions(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Subscribe(1, "t")
+	sub.Disconnect()
+	pub := c.v5(0, "pub")
+	for i, v := range []packets.Version{packets.V311, packets.V5, packets.V31, packets.V5} {
+		payload := strconv.Itoa(i)
+		pub.PublishWith(&packets.Publish{QoS: 1, TopicName: "t", Payload: []byte(payload), Properties: packets.Properties{ContentType: packets.Some("x")}})
+		cl := c.dial(i, v)
+		connect := kept("sub", false)
+		if v != packets.V5 {
+			connect.Properties = packets.Properties{}
+		}
+		require.Equal(c, v != packets.V31, cl.Connect(connect).SessionPresent)
+		require.Equal(c, v == packets.V5, cl.ExpectPublish("t", payload).Properties.ContentType.Set)
+		cl.Disconnect()
+	}
+}
+
+func takeover(c *context) {
+	for i, v := range versions {
+		old := c.connect(0, v, "c")
+		fresh := c.connect(1+i, versions[(i+1)%3], "c")
+		old.ExpectDisconnect(packets.SessionTakenOver)
+		fresh.ExpectQuiet()
+	}
+}
+
+func takeoverInFlight(c *context) {
+	old, _ := c.with(0, kept("c", true))
+	old.Manual = true
+	old.Subscribe(2, "t")
+	pub := c.v5(1, "pub")
+	var ids []uint16
+	for _, payload := range numbers(5) {
+		pub.Publish(2, "t", payload)
+		ids = append(ids, old.ExpectPublish("t", payload).PacketID)
+	}
+	fresh, ack := c.with(2, kept("c", false))
+	fresh.Manual = true
+	require.True(c, ack.SessionPresent)
+	old.ExpectDisconnect(packets.SessionTakenOver)
+	for i, payload := range numbers(5) {
+		p := fresh.ExpectPublish("t", payload)
+		require.Equal(c, ids[i], p.PacketID)
+		require.True(c, p.Dup)
+	}
+	pub.Publish(1, "t", "later")
+	require.False(c, fresh.ExpectPublish("t", "later").Dup)
+}
+
+// takeoverFlow moves a subscriber from connection to connection while a publisher goes on.
+func takeoverFlow(c *context) {
+	const n = 400
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Subscribe(2, "t")
+	pub := c.v5(0, "pub")
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		for i := range n {
+			pub.Publish(packets.QoS(1+i%2), "t", strconv.Itoa(i))
+		}
+	})
+	seen := make(map[int]bool)
+	last := -1
+	for moves := 0; len(seen) < n; {
+		for range 20 {
+			if len(seen) == n {
+				break
+			}
+			p := mqtttest.Expect[*packets.Publish](sub)
+			i, err := strconv.Atoi(string(p.Payload))
+			require.NoError(c, err)
+			if seen[i] {
+				require.True(c, p.Dup, "%d came twice, the second time without DUP", i)
+				require.EqualValues(c, 1, p.QoS, "QoS 2 message %d came twice", i)
+				continue
+			}
+			require.Greater(c, i, last, "out of order")
+			seen[i], last = true, i
+		}
+		if moves < 10 {
+			moves++
+			sub.Quiesce() // so that what was answered is known, and QoS 2 is not seen twice by this simple client
+			old := sub
+			var ack *packets.ConnAck
+			sub, ack = c.with(moves, kept("sub", false))
+			require.True(c, ack.SessionPresent)
+			for _, p := range old.Stashed() {
+				i, _ := strconv.Atoi(string(p.Payload))
+				seen[i], last = true, max(last, i)
+			}
+		}
+	}
+	<-done
+	wg.Wait()
+	sub.ExpectQuiet()
+}
+
+func takeoverClean(c *context) {
+	old, _ := c.with(0, kept("c", true))
+	old.Subscribe(1, "t")
+	fresh, ack := c.with(1, kept("c", true))
+	require.False(c, ack.SessionPresent)
+	old.ExpectDisconnect(packets.SessionTakenOver)
+	pub := c.v5(2, "pub")
+	c.code(packets.NoMatchingSubscribers, pub.Publish(1, "t", "m"))
+	fresh.ExpectQuiet()
+}
+
+// takeoverRace connects one client many times at once: exactly one connection is left, and it works.
+func takeoverRace(c *context) {
+	const n = 9
+	var all []*mqtttest.Client
+	for i := range n {
+		cl := c.dial(i, packets.V5)
+		cl.Timeout = 20 * time.Second
+		all = append(all, cl)
+	}
+	for _, cl := range all {
+		cl.Send(kept("c", false))
+	}
+	left := 0
+	for _, cl := range all {
+		cl.Expect(packets.TypeConnAck)
+	}
+	for _, cl := range all {
+		if cl.TakenOver() {
+			continue
+		}
+		left++
+		cl.Subscribe(1, "t")
+		pub := c.v5(0, "pub")
+		pub.Publish(1, "t", "m")
+		cl.ExpectPublish("t", "m")
+	}
+	require.Equal(c, 1, left)
+}
+
+func resumeNoRetained(c *context) {
+	pub := c.v5(0, "pub")
+	retain(pub, "t", "m")
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Subscribe(1, "t")
+	sub.ExpectPublish("t", "m")
+	sub.ExpectQuiet()
+	fresh, _ := c.with(2, kept("sub", false)) // a takeover
+	fresh.ExpectQuiet()
+	fresh.Disconnect()
+	fresh, _ = c.with(0, kept("sub", false))
+	fresh.ExpectQuiet()
+}
+
+func qos2Publisher(c *context) {
+	sub := c.v5(2, "sub")
+	sub.Subscribe(2, "t")
+	pub, _ := c.with(0, kept("pub", true))
+	pub.Send(&packets.Publish{QoS: 2, PacketID: 1, TopicName: "t", Payload: []byte("one")})
+	pub.Expect(packets.TypePubRec)
+	pub.Send(&packets.Publish{QoS: 2, PacketID: 2, TopicName: "t", Payload: []byte("two")})
+	pub.Expect(packets.TypePubRec)
+	pub.Send(&packets.PubRel{PacketID: 1})
+	pub.Expect(packets.TypePubComp)
+	pub.Close()
+	pub, ack := c.with(1, kept("pub", false))
+	require.True(c, ack.SessionPresent)
+	pub.Send(&packets.Publish{QoS: 2, PacketID: 2, Dup: true, TopicName: "t", Payload: []byte("two")})
+	pub.Expect(packets.TypePubRec)
+	pub.Send(&packets.Publish{QoS: 2, PacketID: 1, TopicName: "t", Payload: []byte("three")})
+	pub.Expect(packets.TypePubRec)
+	for _, id := range []uint16{2, 1} {
+		pub.Send(&packets.PubRel{PacketID: id})
+		c.code(packets.Success, mqtttest.Expect[*packets.PubComp](pub).ReasonCode)
+	}
+	for _, payload := range []string{"one", "two", "three"} {
+		sub.ExpectPublish("t", payload)
+	}
+	sub.ExpectQuiet()
+}
+
+func aliasAndResend(c *context) {
+	connect := kept("sub", true)
+	connect.Properties.TopicAliasMaximum = packets.Some(uint16(10))
+	sub, _ := c.with(1, connect)
+	sub.Manual = true
+	sub.Subscribe(1, "long/topic")
+	pub := c.v5(0, "pub")
+	for range 2 {
+		pub.Publish(1, "long/topic", "m")
+		sub.Expect(packets.TypePublish)
+	}
+	sub.Close()
+	sub, _ = c.with(2, kept("sub", false)) // this connection knows no alias
+	for range 2 {
+		require.False(c, sub.ExpectPublish("long/topic", "m").Properties.TopicAlias.Set)
+	}
+}
