@@ -58,6 +58,9 @@ func (c *conn) appendAck(slot *ackSlot) {
 	if slot.typ == packets.TypePubAck || (slot.typ == packets.TypePubRec && slot.code.IsError()) {
 		c.s.core.Finish()
 	}
+	if slot.code != packets.Success {
+		slot.code = fit(slot.code, slot.typ)
+	}
 	c.out.Commit(packets.AppendAck(c.out.Reserve(8), slot.typ, c.version, slot.id, slot.code))
 }
 

@@ -307,9 +307,10 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	switch b.state {
 	case stateNew:
 		b.state = stateStopped
-		close(b.stopped)
 		b.mu.Unlock()
-		return nil
+		b.stopErr = b.closeUnstarted()
+		close(b.stopped)
+		return b.stopErr
 	case stateDraining, stateStopped:
 		b.mu.Unlock()
 		select {
@@ -332,6 +333,17 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Unlock()
 	close(b.stopped)
 	return err
+}
+
+// closeUnstarted closes what the broker was given to close, though it was never started.
+func (b *Broker) closeUnstarted() error {
+	for _, l := range b.cfg.listeners {
+		_ = l.Close() // nothing is lost with a listener
+	}
+	if b.cfg.storage == nil {
+		return nil
+	}
+	return b.cfg.storage.Close()
 }
 
 func (b *Broker) drain(ctx context.Context) error {

@@ -26,6 +26,8 @@ type clusterNode struct {
 	routes   localRoutes
 	barriers barriers
 
+	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
+	up atomic.Bool
 	// announced is set while everything this node has is known to the cluster.
 	announced atomic.Bool
 	congested atomic.Int32 // nodes towards which too much is outstanding

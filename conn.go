@@ -34,7 +34,7 @@ type conn struct {
 	principal   *Principal
 	quiet       bool          // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration // one and a half times what was agreed; 0 for none
-	maxPacket   int
+	maxPacket   int           // the client's Maximum Packet Size; 0 for none
 	lastRead    time.Time
 	aliases     map[uint16]string // of the client
 	authCache   authCache
@@ -111,7 +111,8 @@ func (c *conn) run() {
 	}
 }
 
-// guarded is serve with panics, which only user code called from here can cause, turned into the end of this connection.
+// guarded is serve with panics, which only user code called from here can cause, turned into the end of this connection. User code that
+// runs on behalf of none is called by Broker.guard.
 func (c *conn) guarded() (end ended) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -281,8 +282,10 @@ func (c *conn) linger() {
 
 func (c *conn) observeDisconnect(end ended) {
 	for _, o := range c.b.hooks.disconnect {
-		o.Disconnected(DisconnectedEvent{
-			Client: c.info(), ReasonCode: end.code, Err: end.err, After: time.Since(c.started),
+		c.b.guard(func() {
+			o.Disconnected(DisconnectedEvent{
+				Client: c.info(), ReasonCode: end.code, Err: end.err, After: time.Since(c.started),
+			})
 		})
 	}
 }

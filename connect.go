@@ -25,6 +25,7 @@ func (c *conn) handshake() (ended, bool) {
 	if v, ok := p.Properties.RequestProblemInformation.Get(); ok {
 		c.quiet = v == 0
 	}
+	c.maxPacket = int(p.Properties.MaximumPacketSize.Or(0))
 	ctx, cancel := context.WithDeadline(c.b.life, c.started.Add(c.b.limits.ConnectTimeout))
 	defer cancel()
 	if err := c.connect(ctx, p); err != nil {
@@ -236,6 +237,10 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		s.mu.Unlock()
 		return errOutclaimed
 	}
+	if s.ended { // it expired in between, because the connection that had it did not let go in time
+		s.mu.Unlock()
+		return &Error{ReasonCode: packets.ServerBusy, Reason: "the session ended while it was being taken; connect again"}
+	}
 	s.stopExpiry()
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	c.s, c.will = s, w != nil
@@ -308,6 +313,10 @@ func (b *Broker) evict(ctx context.Context, s *session, discard bool, code packe
 			s.mu.Lock()
 			s.leaving = nil
 			s.mu.Unlock()
+			if w != nil && !c.will {
+				w.void() // the client had taken its leave
+				w = nil
+			}
 		case <-ctx.Done():
 		}
 	}

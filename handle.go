@@ -122,7 +122,9 @@ func (c *conn) handleDisconnect(p *packets.Disconnect) (ended, bool) {
 				Problem: "must not be set when it was 0 in CONNECT", Clause: "MQTT-3.1.2-23",
 			}), false
 		}
-		c.s.expiry = min(v, c.b.limits.SessionExpiryMaximum)
+		if c.s.conn == c {
+			c.s.expiry = min(v, c.b.limits.SessionExpiryMaximum)
+		}
 		c.s.mu.Unlock()
 	}
 	if p.ReasonCode == packets.NormalDisconnection {

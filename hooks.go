@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"github.com/shoalmq/shoal/packets"
@@ -18,7 +19,7 @@ import (
 //
 // Observers are told what happened. They return nothing and must not block for long: they, too, run on the goroutine on which it
 // happened, except MessageDropped, which has a goroutine of its own. No lock of the broker's is held in any hook. A panic in a hook
-// costs the connection on whose behalf it ran.
+// costs the connection on whose behalf it ran. In a hook that runs on behalf of none it is logged, and an interceptor has refused.
 
 // ConnectInterceptor sees each CONNECT after authentication.
 type ConnectInterceptor interface {
@@ -175,6 +176,18 @@ type hooks struct {
 	published   []PublishObserver
 	session     []SessionObserver
 	dropped     []DropObserver
+}
+
+// guard calls user code that runs outside of a connection's own goroutine, or after its end. It reports false, having logged it, if that panics.
+func (b *Broker) guard(fn func()) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.log.Error("panic in a hook", "panic", p, "stack", string(debug.Stack()))
+			ok = false
+		}
+	}()
+	fn()
+	return true
 }
 
 func (h *hooks) add(v any) error {

@@ -56,7 +56,10 @@ func publicMessage(m *core.Message, now int64) Message {
 
 // publishOf makes the PUBLISH packet that stands for m.
 func publishOf(m *Message) packets.Publish {
-	return packets.Publish{
+	p := packets.Publish{
 		TopicName: m.TopicName, Payload: m.Payload, QoS: m.QoS, Retain: m.Retain, Properties: m.Properties,
 	}
+	p.Properties.TopicAlias = packets.Optional[uint16]{} // which belongs to a connection
+	p.Properties.SubscriptionIdentifiers = nil
+	return p
 }

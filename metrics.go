@@ -75,7 +75,7 @@ func (b *Broker) reportDrops() {
 		select {
 		case e := <-b.dropEvents:
 			for _, o := range b.hooks.dropped {
-				o.MessageDropped(e)
+				b.guard(func() { o.MessageDropped(e) })
 			}
 		case <-b.life.Done():
 			return

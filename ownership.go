@@ -33,7 +33,7 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 	}
 	a.owners[id] = next
 	a.mu.Unlock()
-	if o.adopter == a.n.self.Name {
+	if o.adopter == a.n.self.Name && a.n.up.Load() {
 		a.n.reclaimed(id)
 	}
 	if node != a.n.self.Name {
@@ -100,6 +100,10 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 		o := a.owners[id]
 		if o == nil {
 			o = new(owner)
+		}
+		if o.node == node && o.home == node {
+			epochs = append(epochs, o.epoch)
+			continue
 		}
 		if o.node != "" || o.home != "" {
 			epochs = append(epochs, 0)

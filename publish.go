@@ -93,8 +93,10 @@ func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	if b.authz == nil && len(b.hooks.publish) == 0 {
 		return packets.Success
 	}
-	if b.authz != nil && !c.mayPublish(sc, p) {
-		return c.dropPublish(p, DropNotAuthorized, packets.NotAuthorized)
+	if b.authz != nil {
+		if code := c.mayPublish(sc, p); code.IsError() {
+			return c.dropPublish(p, DropNotAuthorized, code)
+		}
 	}
 	if len(b.hooks.publish) == 0 {
 		return packets.Success
@@ -183,8 +185,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 		return ended{code: packets.SessionTakenOver, err: errGone}, false
 	}
 	if qos == 2 {
-		token, duplicate := s.core.Receive(id)
-		if duplicate {
+		if token, duplicate := s.core.Pending(id); duplicate {
 			c.repeatPubRec(id, token)
 			s.mu.Unlock()
 			sc.soil(c)
@@ -204,6 +205,9 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	}
 	sc.r.begin(p, c.clientID, s, sc)
 	matched := sc.b.route(sc)
+	if qos == 2 {
+		c.received(sc, id)
+	}
 	if !sc.b.serving() {
 		// The lease ran out while the message was matched: whoever subscribed elsewhere since then was missed.
 		if a := sc.r.wait; a != nil {
@@ -224,6 +228,19 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	return ended{}, true
 }
 
+// received notes the identifier of a QoS 2 message, only once it was routed: whatever ends the connection before that, the message that is
+// sent again is not taken for a duplicate. A session that lasts remembers it before the PUBREC leaves.
+func (c *conn) received(sc *scratch, id uint16) {
+	s := c.s
+	s.mu.Lock()
+	s.core.Receive(id)
+	durable := s.durable
+	s.mu.Unlock()
+	if durable {
+		sc.b.journal.await(sc.r.acceptance())
+	}
+}
+
 func (c *conn) published(p *packets.Publish) {
 	if len(c.b.hooks.published) == 0 {
 		return
@@ -240,7 +257,7 @@ func (c *conn) published(p *packets.Publish) {
 type authCache struct {
 	epoch   uint32
 	until   time.Time
-	allowed map[authKey]bool
+	decided map[authKey]packets.ReasonCode
 }
 
 type authKey struct {
@@ -254,24 +271,26 @@ const (
 	authCacheTime = time.Minute
 )
 
-// mayPublish asks the Authorizer, or remembers what it said.
-func (c *conn) mayPublish(sc *scratch, p *packets.Publish) bool {
+// mayPublish asks the Authorizer, or remembers what it said: Success, or the code to refuse with.
+func (c *conn) mayPublish(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	a := &c.authCache
-	if epoch := c.b.authzEpoch.Load(); a.allowed == nil || a.epoch != epoch || sc.now.After(a.until) || len(a.allowed) >= authCacheSize {
-		*a = authCache{epoch: epoch, until: sc.now.Add(authCacheTime), allowed: make(map[authKey]bool)}
+	if epoch := c.b.authzEpoch.Load(); a.decided == nil || a.epoch != epoch || sc.now.After(a.until) || len(a.decided) >= authCacheSize {
+		*a = authCache{epoch: epoch, until: sc.now.Add(authCacheTime), decided: make(map[authKey]packets.ReasonCode)}
 	}
 	key := authKey{p.TopicName, p.QoS, p.Retain}
-	allowed, known := a.allowed[key]
+	code, known := a.decided[key]
 	if !known {
 		sc.flush()
 		err := c.b.authorize(c.b.life, &AccessRequest{
 			ClientID: c.clientID, Principal: c.principal, Action: ActionPublish, Topic: strings.Clone(p.TopicName), QoS: p.QoS, Retain: p.Retain,
 		})
-		allowed = err == nil
+		if code = packets.Success; err != nil {
+			code = ReasonCodeOf(err, packets.NotAuthorized)
+		}
 		key.topic = strings.Clone(key.topic)
-		a.allowed[key] = allowed
+		a.decided[key] = code
 	}
-	return allowed
+	return code
 }
 
 func (b *Broker) authorize(ctx context.Context, r *AccessRequest) error {

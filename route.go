@@ -222,7 +222,8 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 func (b *Broker) mayDeliver(sub *subscription, r *routing) bool {
 	e := &DeliverEvent{ClientID: sub.owner(), Message: publicMessage(r.message(), r.nano)}
 	for _, h := range b.hooks.deliver {
-		if h.InterceptDeliver(b.life, e) != nil {
+		var err error
+		if !b.guard(func() { err = h.InterceptDeliver(b.life, e) }) || err != nil {
 			b.drop(DroppedEvent{ClientID: e.ClientID, TopicName: e.Message.TopicName, QoS: e.Message.QoS, Reason: DropIntercepted})
 			return false
 		}
@@ -258,6 +259,9 @@ func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share stri
 	case !s.core.SendQoS0(&c.out, &core.Entry{Msg: r.message(), Retain: retain, SubIDs: ids, Share: share}, sc.nano):
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: DropTooLarge})
 		return false
+	}
+	if s.catching != nil {
+		s.catching[r.id] = struct{}{}
 	}
 	if c.soil() {
 		sc.soiled = append(sc.soiled, c)

@@ -141,7 +141,7 @@ func (s *session) letGo() *conn {
 	defer s.mu.Unlock()
 	c := s.conn
 	if c != nil {
-		s.conn, s.leaving = nil, c
+		s.conn, s.leaving, s.catching = nil, c, nil
 		s.online.Store(false)
 		s.core.Detach()
 		s.away = time.Now()
@@ -196,7 +196,7 @@ func (c *conn) detach(end ended) {
 		return // taken over: whoever did that has seen to everything
 	}
 	now := time.Now()
-	s.conn = nil
+	s.conn, s.catching = nil, nil
 	s.online.Store(false)
 	s.core.Detach()
 	s.away = now
@@ -310,7 +310,7 @@ func (s *session) markEnded() (cleanUp func()) {
 			return
 		}
 		for _, o := range s.b.hooks.session {
-			o.SessionEnded(s.clientID)
+			s.b.guard(func() { o.SessionEnded(s.clientID) })
 		}
 	}
 }

@@ -199,9 +199,10 @@ func (sm *stateMachine) NodeUp(_ uint64, node Node) {
 	n := (*clusterNode)(sm)
 	n.state.forget(node.Name)
 	n.state.lose(node.Name, node.Name) // of its earlier incarnation
-	if node.Name != n.self.Name {
+	if !n.isSelf(node) {
 		return
 	}
+	n.up.Store(true)
 	n.announced.Store(false)
 	n.wg.Go(n.announceAll)
 }
@@ -211,14 +212,25 @@ func (sm *stateMachine) NodeDown(_ uint64, node Node, adopter string) {
 	n := (*clusterNode)(sm)
 	n.state.forget(node.Name)
 	n.state.lose(node.Name, adopter)
-	if node.Name == n.self.Name {
+	if n.isSelf(node) {
+		n.up.Store(false)
 		n.announced.Store(false)
 		n.stir()
 		n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
 	}
 	if adopter == n.self.Name {
-		n.wg.Go(n.publishOrphans)
+		n.wg.Go(func() {
+			// While the log is replayed after a restart, wills seem to wait that were published long ago.
+			if n.awaitServing(n.life) == nil {
+				n.publishOrphans()
+			}
+		})
 	}
+}
+
+// isSelf reports whether node is this run of this node, and not an earlier one that the log tells of.
+func (n *clusterNode) isSelf(node Node) bool {
+	return node.Name == n.self.Name && node.Incarnation >= n.self.Incarnation
 }
 
 // ServingChanged implements StateMachine.

@@ -367,7 +367,7 @@ func (n *clusterNode) flushTo(ctx context.Context, node string) error {
 // fence takes the connection of a client that was claimed by another node. It is called on Apply's goroutine.
 func (n *clusterNode) fence(id string) {
 	s := n.b.sessions.get(id)
-	if s == nil {
+	if s == nil || !n.up.Load() {
 		return
 	}
 	s.mu.Lock()
@@ -382,7 +382,7 @@ func (n *clusterNode) fence(id string) {
 // handedOver forgets a session that has moved. It is called on Apply's goroutine.
 func (n *clusterNode) handedOver(id string) {
 	s := n.b.sessions.get(id)
-	if s == nil {
+	if s == nil || !n.up.Load() {
 		return
 	}
 	s.mu.Lock()

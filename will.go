@@ -111,8 +111,11 @@ func (w *will) publish() {
 	if b.cluster != nil && !w.adopted && !b.cluster.announced.Load() {
 		return // this node was given up: another one publishes it
 	}
-	err := b.authorize(ctx, &AccessRequest{
-		ClientID: w.client.ClientID, Principal: w.client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+	err := errPanic
+	b.guard(func() {
+		err = b.authorize(ctx, &AccessRequest{
+			ClientID: w.client.ClientID, Principal: w.client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+		})
 	})
 	if err != nil {
 		drop(DropNotAuthorized)
@@ -138,7 +141,8 @@ func (w *will) intercept(m *Message) bool {
 	e := &PublishEvent{Client: w.client, Message: *m}
 	e.Message.Properties.UserProperties = slices.Clone(m.Properties.UserProperties)
 	for _, h := range w.b.hooks.will {
-		if h.InterceptWill(w.b.life, e) != nil {
+		var err error
+		if !w.b.guard(func() { err = h.InterceptWill(w.b.life, e) }) || err != nil {
 			return false
 		}
 	}

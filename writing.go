@@ -11,16 +11,15 @@ import (
 // writes at once as much as the socket takes. What it does not take is left to a goroutine that waits for the client and
 // ends when the outbox is empty; so only a slow client has one.
 
-// appendPacket appends a packet that is not on the hot path.
+// appendPacket appends a packet that is not on the hot path, made to fit (see fit.go).
 func (c *conn) appendPacket(p packets.Packet) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b, err := packets.Append(nil, p, c.version)
+	b, err := c.encodeAnswer(p)
 	if err != nil {
-		// Only what the broker itself makes up comes here: a Reason String too long, for example.
 		c.b.log.Error("a packet could not be encoded", "client_id", c.clientID, "error", err)
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.out.Append(b)
 }
 

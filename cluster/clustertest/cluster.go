@@ -38,6 +38,8 @@ type Node struct {
 	broker  *shoal.Broker
 	cluster *cluster.Cluster
 	disk    *disk // nil without storage
+
+	dead chan struct{} // closed when nothing is left of a node that was killed; nil if none was
 }
 
 // Broker returns the node's broker as of now; nil while the node is down.
@@ -126,6 +128,9 @@ func (c *Cluster) Network() *memnet.Network { return c.net }
 func (c *Cluster) start(i int) {
 	c.t.Helper()
 	n := c.nodes[i]
+	if n.dead != nil {
+		<-n.dead // it holds its files until then
+	}
 	host := c.net.Host(n.Name)
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
@@ -230,9 +235,14 @@ func (c *Cluster) Kill(i int) {
 	}
 	c.net.Kill(n.Name)
 	// What is left of it in this process can reach nobody any more; it only has to go.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	_ = b.Shutdown(ctx) // it fails in many ways
+	dead := make(chan struct{})
+	n.dead = dead
+	go func() {
+		defer close(dead)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = b.Shutdown(ctx) // it fails in many ways
+	}()
 }
 
 // Stop ends a node gracefully.
@@ -275,6 +285,9 @@ func (c *Cluster) stop() {
 		b := n.broker
 		n.broker = nil
 		n.mu.Unlock()
+		if n.dead != nil {
+			<-n.dead
+		}
 		if b == nil {
 			continue
 		}

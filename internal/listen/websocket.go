@@ -2,8 +2,9 @@ package listen
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -22,16 +23,23 @@ type webSocket struct {
 	served sync.WaitGroup
 }
 
+// underKey is the key of the connection under a request, in its context.
+type underKey struct{}
+
 func newWebSocket(inner net.Listener, path string) *webSocket {
 	w := &webSocket{inner: inner, conns: make(chan net.Conn), closed: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle(path, http.HandlerFunc(w.upgrade))
-	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	w.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog:    log.New(io.Discard, "", 0), // what goes wrong here is the peer's doing
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, underKey{}, c) },
+	}
 	w.served.Go(func() { _ = w.server.Serve(inner) }) // ends by Close; Accept tells
 	return w
 }
 
-// upgrade answers one request and keeps its goroutine until the connection ends.
+// upgrade answers one request, and its goroutine then reads for the connection until that ends.
 func (w *webSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(rw, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{"mqtt", "mqttv3.1"}, // [MQTT-6.0.0-4]
@@ -42,20 +50,13 @@ func (w *webSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	c.SetReadLimit(-1) // packets are limited by the broker, in whatever frames they come [MQTT-6.0.0-2]
-	// Text frames are refused [MQTT-6.0.0-1]. The connection outlives the request, so its context is not the request's.
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	conn := &wsConn{Conn: websocket.NetConn(ctx, c, websocket.MessageBinary), request: r, done: make(chan struct{})}
+	under, _ := r.Context().Value(underKey{}).(net.Conn)
+	conn := newWSConn(c, under, r.TLS)
 	select {
 	case w.conns <- conn:
+		conn.receive()
 	case <-w.closed:
-		_ = c.CloseNow()
-		return
-	}
-	select {
-	case <-conn.done:
-	case <-w.closed:
-		<-conn.done // the broker closes its connections itself
+		_ = c.CloseNow() // nobody knows it yet
 	}
 }
 
@@ -77,7 +78,7 @@ func (w *webSocket) Close() error {
 	err := net.ErrClosed
 	w.once.Do(func() {
 		close(w.closed)
-		err = w.inner.Close()
+		err = w.server.Close() // and connections that were not upgraded
 		w.served.Wait()
 	})
 	if errors.Is(err, net.ErrClosed) {
@@ -85,28 +86,3 @@ func (w *webSocket) Close() error {
 	}
 	return err
 }
-
-// wsConn is a WebSocket connection that tells the addresses of what it runs on, and its end.
-type wsConn struct {
-	net.Conn
-	request *http.Request
-	done    chan struct{}
-	once    sync.Once
-}
-
-// Close says goodbye with a close frame and ends the request.
-func (c *wsConn) Close() error {
-	defer c.once.Do(func() { close(c.done) })
-	return c.Conn.Close()
-}
-
-// RemoteAddr returns the client's address.
-func (c *wsConn) RemoteAddr() net.Addr {
-	if a, err := net.ResolveTCPAddr("tcp", c.request.RemoteAddr); err == nil {
-		return a
-	}
-	return c.Conn.RemoteAddr()
-}
-
-// ConnectionState returns the TLS state, nil without TLS.
-func (c *wsConn) ConnectionState() *tls.ConnectionState { return c.request.TLS }

@@ -154,6 +154,19 @@ func (c *Client) next(limit time.Duration) (packets.Packet, error) {
 	}
 }
 
+// Next returns the next packet, whatever it is.
+func (c *Client) Next() packets.Packet {
+	c.t.Helper()
+	if len(c.stash) > 0 {
+		return c.nextPublish()
+	}
+	p, err := c.next(c.Timeout)
+	if err != nil {
+		c.fatalf("awaiting a packet: %v", err)
+	}
+	return p
+}
+
 // Expect returns the next packet, which must be of type t. PUBLISH packets that come before it are kept for ExpectPublish.
 func (c *Client) Expect(t packets.Type) packets.Packet {
 	c.t.Helper()

@@ -41,7 +41,9 @@ func (c *Client) DisconnectWith(p *packets.Disconnect) {
 		if err != nil {
 			c.fatalf("awaiting the end after DISCONNECT: %v", err)
 		}
-		if _, ok := p.(*packets.Publish); !ok {
+		switch p.(type) {
+		case *packets.Publish, *packets.PubRel:
+		default:
 			c.fatalf("awaiting the end after DISCONNECT, got %+v", p)
 		}
 	}

@@ -48,6 +48,7 @@ type end struct {
 
 func (e *end) Read(p []byte) (int, error) {
 	for {
+		deadline := e.read.wait() // before looking, so that no change is missed
 		if e.read.passed() {
 			return 0, os.ErrDeadlineExceeded
 		}
@@ -73,13 +74,14 @@ func (e *end) Read(p []byte) (int, error) {
 		e.in.mu.Unlock()
 		select {
 		case <-changed:
-		case <-e.read.wait():
+		case <-deadline:
 		}
 	}
 }
 
 func (e *end) Write(p []byte) (n int, err error) {
 	for {
+		deadline := e.write.wait()
 		if e.write.passed() {
 			return n, os.ErrDeadlineExceeded
 		}
@@ -100,7 +102,7 @@ func (e *end) Write(p []byte) (n int, err error) {
 		}
 		select {
 		case <-changed:
-		case <-e.write.wait():
+		case <-deadline:
 		}
 	}
 }

@@ -10,18 +10,23 @@ func (s *Session) Begin() bool {
 // Finish gives back what Begin took: with PUBACK, PUBCOMP, or a PUBREC that carries an error.
 func (s *Session) Finish() { s.inWindow = max(0, s.inWindow-1) }
 
-// Receive notes the identifier of a QoS 2 PUBLISH. duplicate reports that it was there already: the message was
-// received before and must not be published again [MQTT-4.3.3-10]. token is what SetToken last attached to it.
-func (s *Session) Receive(id uint16) (token any, duplicate bool) {
-	if token, duplicate = s.in[id]; duplicate {
-		return token, true
+// Pending reports whether a QoS 2 PUBLISH with this identifier was received and not yet released: what comes with it is a
+// duplicate and must not be published again [MQTT-4.3.3-10]. token is what SetToken last attached to it.
+func (s *Session) Pending(id uint16) (token any, duplicate bool) {
+	token, duplicate = s.in[id]
+	return token, duplicate
+}
+
+// Receive notes the identifier of a QoS 2 PUBLISH that was published.
+func (s *Session) Receive(id uint16) {
+	if _, known := s.in[id]; known {
+		return
 	}
 	if s.in == nil {
 		s.in = make(map[uint16]any)
 	}
 	s.in[id] = nil
 	s.log.Received(id)
-	return nil, false
 }
 
 // SetToken attaches the caller's token to a received identifier.

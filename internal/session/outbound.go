@@ -63,19 +63,13 @@ func (s *Session) Entries(fn func(e *Entry)) {
 // Withdraw takes the entries that fn chooses out of the session and returns them, in order.
 func (s *Session) Withdraw(fn func(e *Entry) bool) []Entry {
 	var taken []Entry
-	for i := 0; i < s.out.n; i++ {
+	for i := range s.out.n {
 		if e := s.out.at(i); e.State != Done && fn(e) {
 			taken = append(taken, *e)
+			s.finish(e, Withdrawn)
 		}
 	}
-	for _, t := range taken {
-		for i := range s.out.n { // end moves entries, so each is looked up anew
-			if e := s.out.at(i); e.State != Done && e.Seq == t.Seq {
-				s.end(e, Withdrawn)
-				break
-			}
-		}
-	}
+	s.tidy()
 	return taken
 }
 

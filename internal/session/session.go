@@ -85,6 +85,7 @@ type Session struct {
 	out    ring
 	sent   int // entries at the front that have a packet identifier
 	next   int // entries at the front that have been dealt with on this connection
+	gap    int // entries at the front among which none is Queued; where dropOldest begins to look
 	window int // entries that count against the client's Receive Maximum
 	bytes  int // cost of all live entries
 	live   int // entries that are not Done
@@ -144,8 +145,9 @@ func (s *Session) InFlight() int {
 // Push appends a message of QoS 1 or 2 to the queue, or drops one according to the limits. It reports whether the
 // message was taken. Pump sends it.
 func (s *Session) Push(e Entry) bool {
-	for s.live >= s.limits.QueuedMessages || s.bytes+e.Msg.Cost() > s.limits.QueuedBytes {
-		if !s.limits.DropOldest || !s.dropOldest() {
+	cost := e.Msg.Cost()
+	for s.live >= s.limits.QueuedMessages || s.bytes+cost > s.limits.QueuedBytes {
+		if !s.limits.DropOldest || cost > s.limits.QueuedBytes || !s.dropOldest() {
 			s.log.Ended(&e, QueueFull)
 			return false
 		}
@@ -166,12 +168,14 @@ func (s *Session) push(e Entry) {
 }
 
 func (s *Session) dropOldest() bool {
-	for i := s.sent; i < s.out.n; i++ {
+	for i := max(s.sent, s.gap); i < s.out.n; i++ {
 		if e := s.out.at(i); e.State == Queued {
+			s.gap = i + 1
 			s.end(e, QueueFull)
 			return true
 		}
 	}
+	s.gap = s.out.n
 	return false
 }
 
@@ -260,6 +264,12 @@ func (s *Session) find(id uint16) *Entry {
 
 // end finishes an entry of the queue and forgets those at the front that are done.
 func (s *Session) end(e *Entry, why Why) {
+	s.finish(e, why)
+	s.tidy()
+}
+
+// finish is the first half of end; no entry moves.
+func (s *Session) finish(e *Entry, why Why) {
 	if e.counted {
 		s.window--
 	}
@@ -268,14 +278,18 @@ func (s *Session) end(e *Entry, why Why) {
 	e.State, e.counted = Done, false
 	s.log.Ended(e, why)
 	e.Msg, e.SubIDs = nil, nil
+}
+
+func (s *Session) tidy() {
 	for s.out.n > 0 && s.out.at(0).State == Done {
 		s.out.pop()
-		s.next, s.sent = max(0, s.next-1), max(0, s.sent-1)
+		s.next, s.sent, s.gap = max(0, s.next-1), max(0, s.sent-1), max(0, s.gap-1)
 	}
 	if s.sent == 0 {
 		s.scattered = false
 	}
 	if s.out.n > 4*s.live+256 {
 		s.sent, s.next = s.out.compact(s.sent, s.next)
+		s.gap = 0
 	}
 }

@@ -1,0 +1,69 @@
+package shoal
+
+import "github.com/shoalmq/shoal/packets"
+
+// Answers are made of what authenticators, interceptors and stores return. Here they are made to fit the packet they go into, so that
+// none is lost because it cannot be said.
+
+// encodeAnswer encodes a packet with reason codes that its type may carry, and without its Reason String if the client does not take a
+// packet that large [MQTT-3.2.2-19] or the string cannot be encoded.
+func (c *conn) encodeAnswer(p packets.Packet) ([]byte, error) {
+	var reason *packets.Optional[string]
+	switch p := p.(type) {
+	case *packets.ConnAck:
+		p.ReasonCode = fit(p.ReasonCode, p.Type())
+		reason = &p.Properties.ReasonString
+	case *packets.SubAck:
+		fitAll(p.ReasonCodes, p.Type())
+		reason = &p.Properties.ReasonString
+	case *packets.UnsubAck:
+		fitAll(p.ReasonCodes, p.Type())
+		reason = &p.Properties.ReasonString
+	case *packets.Disconnect:
+		p.ReasonCode = fit(p.ReasonCode, p.Type())
+		reason = &p.Properties.ReasonString
+	}
+	b, err := packets.Append(nil, p, c.version)
+	if reason == nil || !reason.Set || (err == nil && (c.maxPacket == 0 || len(b) <= c.maxPacket)) {
+		return b, err
+	}
+	*reason = packets.Optional[string]{}
+	return packets.Append(nil, p, c.version)
+}
+
+func fitAll(codes []packets.ReasonCode, t packets.Type) {
+	for i, code := range codes {
+		codes[i] = fit(code, t)
+	}
+}
+
+// fit returns code, or, where packets of type t may not carry it, the one that comes nearest.
+func fit(code packets.ReasonCode, t packets.Type) packets.ReasonCode {
+	if code.AllowedIn(t) {
+		return code
+	}
+	near := packets.ImplementationSpecificError
+	switch code {
+	case packets.BadUserNameOrPassword, packets.Banned, packets.BadAuthenticationMethod, packets.ClientIdentifierNotValid:
+		near = packets.NotAuthorized
+	case packets.MessageRateTooHigh, packets.ReceiveMaximumExceeded, packets.PacketTooLarge, packets.ConnectionRateExceeded:
+		near = packets.QuotaExceeded
+	case packets.ServerUnavailable, packets.ServerShuttingDown, packets.ServerBusy:
+		if near = packets.ServerUnavailable; t == packets.TypeDisconnect {
+			near = packets.ServerBusy
+		}
+	case packets.TopicFilterInvalid, packets.TopicNameInvalid:
+		if near = packets.TopicNameInvalid; t == packets.TypeSubAck || t == packets.TypeUnsubAck {
+			near = packets.TopicFilterInvalid
+		}
+	case packets.UnspecifiedError:
+		near = packets.UnspecifiedError
+	}
+	if near.AllowedIn(t) {
+		return near
+	}
+	if packets.ImplementationSpecificError.AllowedIn(t) {
+		return packets.ImplementationSpecificError
+	}
+	return packets.PacketIdentifierNotFound // PUBREL and PUBCOMP know no other
+}
