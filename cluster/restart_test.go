@@ -226,6 +226,7 @@ func TestLostVotersAreRemoved(t *testing.T) {
 		// One that was removed may come back.
 		w.start("c05")
 		w.formed("c01", "c02", "c05")
+		time.Sleep(2 * time.Minute) // c03 is removed
 		w.kill("c01")
 		w.formed("c02", "c05")
 	})

@@ -183,6 +183,9 @@ func TestC10JoinThroughAny(t *testing.T) {
 		c.Heal()
 		for i := range 3 {
 			c.AwaitServing(i)
+		}
+		time.Sleep(time.Second) // the last to join is known to the others a little later
+		for i := range 3 {
 			require.Len(t, c.Node(i).Status().Nodes, 3)
 		}
 	}, clustertest.WithDisk(), clustertest.WithConfig(func(i int, cfg *cluster.Config) {

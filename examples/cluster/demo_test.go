@@ -47,6 +47,12 @@ func startTestDemo(t *testing.T, ports []int, dir string) (said *output, stop fu
 	done := make(chan error, 1)
 	go func() { done <- runDemo(ctx, addresses, dir, program.NewLogger(said, slog.LevelInfo), said) }()
 	stop = func() error { cancel(); return <-done }
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Log(said)
+		}
+	})
 	require.Eventually(t, func() bool { return strings.Contains(said.String(), "Ctrl-C ends it") }, 30*time.Second, 10*time.Millisecond)
 	return said, stop
 }

@@ -112,6 +112,9 @@ func TestOneProcessRestarts(t *testing.T) {
 			sub := programtest.Connect(t, members[1].tcp, "sub", true)
 			sub.Subscribe("a/#", 1)
 			sub.Close()
+			home := programtest.Connect(t, members[0].tcp, "home", true)
+			home.Subscribe("home/#", 1)
+			home.Close()
 			stop(t, members[0])
 
 			pub := programtest.Connect(t, members[2].tcp, "pub", false)
@@ -126,6 +129,10 @@ func TestOneProcessRestarts(t *testing.T) {
 			require.True(t, fresh.Receive("a/meanwhile", "kept").Retained())
 			pub.Publish("a/now", 1, false, "again")
 			sub.Receive("a/now", "again")
+			home = programtest.Connect(t, members[0].tcp, "home", true)
+			require.True(t, home.SessionPresent)
+			pub.Publish("home/now", 1, false, "again")
+			home.Receive("home/now", "again")
 		})
 	}
 }

@@ -5,6 +5,6 @@
 // greatest incarnation counts.
 //
 // Joining never ends: while a seed, or an address where a node was seen before, is not among the members, it is asked
-// again, every half second at first and every 5 s later. So it does not matter in which order nodes start, and parts of a
+// again every half second. So it does not matter in which order nodes start, and parts of a
 // cluster that lost sight of each other find each other again.
 package gossip

@@ -21,11 +21,9 @@ import (
 )
 
 const (
-	joinFast      = 500 * time.Millisecond
-	joinSlow      = 5 * time.Second
-	joinFastTries = 60
+	joinInterval  = 500 * time.Millisecond
 	leaveTimeout  = 500 * time.Millisecond
-	dialTimeout   = 2 * time.Second
+	dialTimeout   = time.Second
 	lookupTimeout = 2 * time.Second
 	pushPull      = 10 * time.Second
 	// forgetAfter is how long the address of a node that is gone is asked for.
@@ -54,12 +52,21 @@ type Gossip struct {
 	transport *transport
 	members   *memberlist.Memberlist
 
-	metaMu sync.Mutex // memberlist asks for meta while mu is held
+	metaMu sync.Mutex // memberlist asks for meta, and tells of members, while mu is held
 	meta   []byte
+	found  map[string]memberInfo // by memberlist's name
+}
+
+// memberInfo is what memberlist told of a member. It is copied when it is told, since memberlist goes on changing its own.
+type memberInfo struct {
+	meta []byte
+	addr string
 }
 
 // New returns a Gossip. It does no I/O.
-func New(cfg Config) *Gossip { return &Gossip{cfg: cfg, changed: make(chan struct{}, 1)} }
+func New(cfg Config) *Gossip {
+	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo)}
+}
 
 // CheckMeta reports whether a node's description fits into gossip.
 func CheckMeta(n shoal.Node) error {
@@ -207,10 +214,10 @@ func (g *Gossip) live(m *memberlist.Memberlist, self shoal.Node) map[string]shoa
 		self = n
 	}
 	live := map[string]shoal.Node{self.Name: self}
-	for _, member := range m.Members() {
-		n, _, err := nodecodec.Decode(member.Meta)
+	for name, member := range g.memberInfos() {
+		n, _, err := nodecodec.Decode(member.meta)
 		if err != nil {
-			g.cfg.Logger.Debug("gossip of a node that is not understood", "member", member.Name, "err", err)
+			g.cfg.Logger.Debug("gossip of a node that is not understood", "member", name, "err", err)
 			continue
 		}
 		if have, ok := live[n.Name]; n.Name != self.Name && (!ok || n.Incarnation > have.Incarnation) {
@@ -240,29 +247,20 @@ func equal(a, b shoal.Node) bool {
 // join asks seeds, and places where nodes were seen, until they are members.
 func (g *Gossip) join(ctx context.Context, m *memberlist.Memberlist) {
 	seen := make(map[string]time.Time)
-	tries := 0
 	for {
-		missing := g.missing(ctx, m, seen)
-		pause := joinSlow
-		if len(missing) > 0 {
-			if tries++; tries <= joinFastTries {
-				pause = joinFast
-			}
-			for _, addr := range missing {
-				if ctx.Err() != nil {
-					return
-				}
+		var wg sync.WaitGroup
+		for _, addr := range g.missing(ctx, m, seen) {
+			wg.Go(func() {
 				if _, err := m.Join([]string{addr}); err != nil {
 					g.cfg.Logger.Debug("joining", "addr", addr, "err", err)
+				} else {
+					g.poke()
 				}
-			}
-			g.poke()
-		} else {
-			tries = 0
-			pause = joinFast
+			})
 		}
+		wg.Wait()
 		select {
-		case <-time.After(pause):
+		case <-time.After(joinInterval):
 		case <-ctx.Done():
 			return
 		}
@@ -272,9 +270,9 @@ func (g *Gossip) join(ctx context.Context, m *memberlist.Memberlist) {
 // missing returns the addresses where there should be a member and is none.
 func (g *Gossip) missing(ctx context.Context, m *memberlist.Memberlist, seen map[string]time.Time) []string {
 	here := make(map[string]bool)
-	for _, member := range m.Members() {
-		here[member.Address()] = true
-		seen[member.Address()] = time.Now()
+	for _, member := range g.memberInfos() {
+		here[member.addr] = true
+		seen[member.addr] = time.Now()
 	}
 	var missing []string
 	for addr, at := range seen {
@@ -337,6 +335,28 @@ func (d *delegate) NotifyMsg([]byte)                {}
 func (d *delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d *delegate) LocalState(bool) []byte          { return nil }
 func (d *delegate) MergeRemoteState([]byte, bool)   {}
-func (d *delegate) NotifyJoin(*memberlist.Node)     { (*Gossip)(d).poke() }
-func (d *delegate) NotifyLeave(*memberlist.Node)    { (*Gossip)(d).poke() }
-func (d *delegate) NotifyUpdate(*memberlist.Node)   { (*Gossip)(d).poke() }
+
+// NotifyJoin, NotifyUpdate and NotifyLeave are called with memberlist's lock held.
+func (d *delegate) NotifyJoin(n *memberlist.Node)   { (*Gossip)(d).see(n) }
+func (d *delegate) NotifyUpdate(n *memberlist.Node) { (*Gossip)(d).see(n) }
+
+func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	g := (*Gossip)(d)
+	g.metaMu.Lock()
+	delete(g.found, n.Name)
+	g.metaMu.Unlock()
+	g.poke()
+}
+
+func (g *Gossip) see(n *memberlist.Node) {
+	g.metaMu.Lock()
+	g.found[n.Name] = memberInfo{meta: slices.Clone(n.Meta), addr: n.Address()}
+	g.metaMu.Unlock()
+	g.poke()
+}
+
+func (g *Gossip) memberInfos() map[string]memberInfo {
+	g.metaMu.Lock()
+	defer g.metaMu.Unlock()
+	return maps.Clone(g.found)
+}

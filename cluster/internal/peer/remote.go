@@ -47,12 +47,8 @@ func (r *remote) setAddress(addr string) {
 	}
 	r.mu.Unlock()
 	for _, c := range []*grpc.ClientConn{data, control} {
-		switch {
-		case c == nil:
-		case moved:
-			_ = c.Close()
-		default:
-			c.ResetConnectBackoff()
+		if c != nil && moved {
+			_ = c.Close() // its calls fail and are made again
 		}
 	}
 }
@@ -69,11 +65,6 @@ func (r *remote) setUp() {
 			return
 		}
 		r.link, r.lost, r.lose = l, lost, lose
-	}
-	for _, c := range []*grpc.ClientConn{r.data, r.control} {
-		if c != nil {
-			c.ResetConnectBackoff()
-		}
 	}
 }
 

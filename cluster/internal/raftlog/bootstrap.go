@@ -2,6 +2,8 @@ package raftlog
 
 import (
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -9,19 +11,40 @@ import (
 
 const (
 	// bootstrapWait is how long the first node of a cluster looks for members of one that exists.
-	bootstrapWait = time.Second
+	// The nodes of one that exists ask for those they have lost every half second.
+	bootstrapWait = 1500 * time.Millisecond
 	bootstrapPoll = 50 * time.Millisecond
 )
 
-// bootstrapState answers another node's question.
-func (l *Log) bootstrapState() byte {
+// state is what a node answers about itself.
+type state struct {
+	kind    byte
+	cluster uint64 // the identity of its cluster, or 0
+}
+
+// serveState answers another node's question.
+func (l *Log) serveState() []byte {
+	kind := byte(stateFresh)
+	id := l.identity.get()
 	switch {
-	case l.raft.LastIndex() > 0:
-		return stateMember
+	case id != 0:
+		kind = stateMember
 	case l.cfg.Bootstrap:
-		return stateBootstrap
+		kind = stateBootstrap
 	}
-	return stateFresh
+	return binary.BigEndian.AppendUint64([]byte{kind}, id)
+}
+
+// stateOf asks a node.
+func (l *Log) stateOf(ctx context.Context, name string) (state, error) {
+	answer, err := l.cfg.Peers.Control(ctx, name, []byte{controlVersion, opState})
+	if err != nil {
+		return state{}, err
+	}
+	if len(answer) != 9 {
+		return state{}, errRequest
+	}
+	return state{answer[0], binary.BigEndian.Uint64(answer[1:])}, nil
 }
 
 // bootstrap begins a cluster, unless there is one. Where several nodes are told to begin it, the first by name does.
@@ -30,7 +53,7 @@ func (l *Log) bootstrap(ctx context.Context) {
 	t := time.NewTicker(bootstrapPoll)
 	defer t.Stop()
 	for {
-		if l.raft.LastIndex() > 0 {
+		if l.identity.get() != 0 {
 			return // a leader has found this node
 		}
 		allAsked, yield := l.lookAround(ctx)
@@ -42,6 +65,9 @@ func (l *Log) bootstrap(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+	if err := l.identity.meet(rand.Uint64() | 1); err != nil {
+		return // a leader has found this node just now
 	}
 	addr := l.transport.LocalAddr()
 	err := l.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(l.cfg.Self.Name), Address: addr}}}).Error()
@@ -62,11 +88,11 @@ func (l *Log) lookAround(ctx context.Context) (allAsked, yield bool) {
 		if name == l.cfg.Self.Name {
 			continue
 		}
-		answer, err := l.cfg.Peers.Control(ctx, name, []byte{controlVersion, opState})
+		s, err := l.stateOf(ctx, name)
 		switch {
-		case err != nil || len(answer) != 1:
+		case err != nil:
 			allAsked = false
-		case answer[0] == stateMember, answer[0] == stateBootstrap && name < l.cfg.Self.Name:
+		case s.kind == stateMember, s.kind == stateBootstrap && name < l.cfg.Self.Name:
 			yield = true
 		}
 	}

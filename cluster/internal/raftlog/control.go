@@ -23,7 +23,7 @@ const (
 	opRenew              // name, incarnation and applied index, to the leader; the answer is a ttl in nanoseconds
 	opReached            // an index; the answer is empty, and comes once that has been applied
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
-	opState              // empty; the answer says whether the node is part of a cluster, or wants to begin one
+	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one
 )
 
 // Answers to opState.
@@ -67,7 +67,7 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 	case opApplied:
 		return l.serveApplied(body)
 	case opState:
-		return []byte{l.bootstrapState()}, nil
+		return l.serveState(), nil
 	}
 	return nil, fmt.Errorf("%w: kind %d from node %s", errRequest, req[1], from)
 }

@@ -27,7 +27,7 @@
 // one of those who answered, after they answered. It takes every node that is up as leased for one LeaseDuration after
 // its election, and gives none up before. So a lost node has stopped serving by itself before anybody acts on its loss.
 //
-// The defaults: a lease of 1.4 s, renewed every eighth of that, and raft timeouts of 450 ms. A lease outlives an
+// The defaults: a lease of 1.3 s, renewed every eighth of that, and raft timeouts of 350 ms. A lease outlives an
 // election, so that losing the leader does not stop the others from serving; and the loss of any node, the leader
 // included, is known everywhere after about 2 s and practically always within 3 s. A stall shorter than a second costs no lease.
 //
@@ -42,7 +42,9 @@
 // that, the survivors' need for a majority is put above what a second fault within that time could lose.
 //
 // The node that is told to bootstrap, and has no log, first looks around for members of a cluster that exists, so that
-// a restart does not begin a second cluster.
+// a restart does not begin a second cluster. Should a second one come to be nevertheless, for example on the two sides of
+// a partition, the two stay apart: a cluster has an identity, drawn by its first node, and every connection of
+// raft's begins with it.
 //
 // # Snapshots
 //

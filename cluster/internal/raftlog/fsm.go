@@ -140,7 +140,9 @@ func (f *fsm) applyBatch(index uint64, data []byte) error {
 			results = append(results, result)
 		}
 	}
+	f.mu.Lock() // others copy the member
 	m.seq = h.first + h.count - 1
+	f.mu.Unlock()
 	if own {
 		f.onOwnBatch(h, results, true)
 	}

@@ -67,6 +67,7 @@ type Log struct {
 	started   atomic.Pointer[raft.Raft] // raft, for what raft calls while it starts
 	transport *transport
 	stores    *stores
+	identity  *identity
 	fsm       *fsm
 	batcher   *batcher
 	completer *completer
@@ -139,14 +140,24 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 	if err != nil {
 		return false, errors.Join(fmt.Errorf("reading raft's state: %w", err), l.stores.close())
 	}
-	layer := &streamLayer{addr: raft.ServerAddress(l.cfg.Addr), accept: l.cfg.Accept, close: l.cfg.CloseListener, dial: l.cfg.Dial}
+	l.identity = &identity{stable: l.stores.stable}
+	if existing {
+		if err := l.identity.load(); err != nil {
+			return false, errors.Join(err, l.stores.close())
+		}
+	}
+	layer := &streamLayer{
+		id: l.identity, addr: raft.ServerAddress(l.cfg.Addr), accept: l.cfg.Accept, close: l.cfg.CloseListener, dial: l.cfg.Dial,
+		conns: make(map[*dialled]struct{}),
+	}
+	layer.ctx, layer.cancel = context.WithCancel(context.Background())
 	l.transport = newTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: l.book,
 		Logger:                hc,
 		Stream:                layer,
 		MaxPool:               pooledConns,
 		Timeout:               rpcTimeout,
-	}), l.leads)
+	}), layer, l.leads)
 	l.transport.noVotes.Store(!existing)
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(l.cfg.Self.Name)
@@ -307,24 +318,22 @@ func (l *Log) Close() error {
 	l.batcher.close()
 	stopped := make(chan error, 1)
 	go func() {
-		l.transport.cancel() // ends attempts to reach followers, which raft would wait for
-		stopped <- l.raft.Shutdown().Error()
+		l.transport.stop() // or raft would wait for nodes that do not answer
+		err := l.raft.Shutdown().Error()
+		stopped <- errors.Join(err, l.transport.Close(), l.stores.close())
 	}()
 	var err error
 	select {
 	case err = <-stopped:
 	case <-time.After(stopTimeout):
-		// A snapshot is being written, or the state machine does not return. It ends behind our back.
+		// The state machine does not return, or a snapshot is being written. The rest ends when it does.
 		err = errors.New("raftlog: raft did not stop in time")
 	}
 	l.cancel()
 	l.wg.Wait()
 	l.completerCancel()
 	<-l.completerDone
-	if err != nil {
-		return err
-	}
-	return errors.Join(l.transport.Close(), l.stores.close())
+	return err
 }
 
 // State returns the leader's name, the nodes that are up and the applied index, as this node sees them.

@@ -13,6 +13,8 @@ import (
 type reign struct {
 	log  *Log
 	term uint64
+	// strangers are nodes of other clusters that have been reported. On reconcileVoters' goroutine.
+	strangers map[string]bool
 
 	mu      sync.Mutex
 	ready   bool
@@ -54,7 +56,7 @@ func (l *Log) reigns(ctx context.Context, elected <-chan bool) {
 
 // beginReign starts a reign and returns what ends it.
 func (l *Log) beginReign(ctx context.Context) (end func()) {
-	r := &reign{log: l, term: l.raft.CurrentTerm(), granted: make(map[string]*grant)}
+	r := &reign{log: l, term: l.raft.CurrentTerm(), strangers: make(map[string]bool), granted: make(map[string]*grant)}
 	l.reign.Store(r)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup

@@ -3,7 +3,6 @@ package raftlog
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ const (
 	// appendRetryMax is the longest pause between attempts to reach a follower.
 	appendRetryMin = 20 * time.Millisecond
 	appendRetryMax = 500 * time.Millisecond
+	dialTimeout    = time.Second
 )
 
 var errNoVote = errors.New("this node has restarted without its log and does not vote before it has caught up")
@@ -30,6 +30,7 @@ var errNoVote = errors.New("this node has restarted without its log and does not
 //   - no vote of a node that has forgotten its votes.
 type transport struct {
 	*raft.NetworkTransport
+	layer    *streamLayer
 	consumer chan raft.RPC
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -57,10 +58,10 @@ type follower struct {
 	committed uint64
 }
 
-func newTransport(nt *raft.NetworkTransport, leads func(uint64, raft.ServerID) bool) *transport {
+func newTransport(nt *raft.NetworkTransport, layer *streamLayer, leads func(uint64, raft.ServerID) bool) *transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &transport{
-		NetworkTransport: nt, consumer: make(chan raft.RPC), ctx: ctx, cancel: cancel,
+		NetworkTransport: nt, layer: layer, consumer: make(chan raft.RPC), ctx: ctx, cancel: cancel,
 		leads: leads, followers: make(map[raft.ServerID]*follower),
 	}
 	t.wg.Go(t.consume)
@@ -94,12 +95,18 @@ func (t *transport) consume() {
 	}
 }
 
-// Close implements raft.WithClose.
-func (t *transport) Close() error {
+// stop ends what waits for other nodes, so that raft can stop.
+func (t *transport) stop() {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
 	t.cancel()
+	t.layer.hangUp()
+}
+
+// Close implements raft.WithClose. raft calls it when it has stopped.
+func (t *transport) Close() error {
+	t.stop()
 	err := t.NetworkTransport.Close()
 	t.NetworkTransport.CloseStreams()
 	t.wg.Wait()
@@ -321,26 +328,3 @@ func (t *transport) tellCommitted(f *follower) {
 		}
 	}
 }
-
-// streamLayer is how raft's transport reaches the network.
-type streamLayer struct {
-	addr   raft.ServerAddress
-	accept func() (net.Conn, error)
-	close  func() error
-	dial   func(ctx context.Context, addr string) (net.Conn, error)
-}
-
-func (s *streamLayer) Accept() (net.Conn, error) { return s.accept() }
-func (s *streamLayer) Close() error              { return s.close() }
-func (s *streamLayer) Addr() net.Addr            { return layerAddr(s.addr) }
-
-func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return s.dial(ctx, string(addr))
-}
-
-type layerAddr string
-
-func (layerAddr) Network() string  { return "raft" }
-func (a layerAddr) String() string { return string(a) }

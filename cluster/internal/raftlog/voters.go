@@ -10,7 +10,10 @@ import (
 	"github.com/shoalmq/shoal"
 )
 
-const reconcileInterval = time.Second
+const (
+	reconcileInterval = time.Second
+	stateTimeout      = 300 * time.Millisecond
+)
 
 var errNotVoter = errors.New("it is not a voter yet")
 
@@ -30,7 +33,7 @@ func (r *reign) reconcileVoters(ctx context.Context) {
 	t := time.NewTicker(reconcileInterval)
 	defer t.Stop()
 	for {
-		if err := r.reconcile(absent); err != nil && ctx.Err() == nil {
+		if err := r.reconcile(ctx, absent); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Debug("changing raft's configuration", "err", err)
 		}
 		select {
@@ -43,7 +46,7 @@ func (r *reign) reconcileVoters(ctx context.Context) {
 }
 
 // reconcile makes one pass.
-func (r *reign) reconcile(absent map[raft.ServerID]time.Time) error {
+func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Time) error {
 	l := r.log
 	servers, err := l.servers()
 	if err != nil {
@@ -72,7 +75,7 @@ func (r *reign) reconcile(absent map[raft.ServerID]time.Time) error {
 		switch {
 		case addr == "":
 		case !ok:
-			errs = append(errs, l.raft.AddNonvoter(raft.ServerID(name), raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+			errs = append(errs, r.invite(ctx, name, addr))
 		case string(s.Address) != addr && s.Suffrage == raft.Voter:
 			errs = append(errs, l.raft.AddVoter(s.ID, raft.ServerAddress(addr), 0, enqueueTimeout).Error())
 		case string(s.Address) != addr:
@@ -80,6 +83,25 @@ func (r *reign) reconcile(absent map[raft.ServerID]time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// invite adds a node that is new here, unless it is part of another cluster.
+func (r *reign) invite(ctx context.Context, name, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	s, err := r.log.stateOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if s.cluster != 0 && s.cluster != r.log.identity.get() {
+		if !r.strangers[name] {
+			r.log.cfg.Logger.Error("node belongs to another cluster; stop it, and start it again without Bootstrap and with an empty Dir", "node", name)
+		}
+		r.strangers[name] = true
+		return errOtherCluster
+	}
+	delete(r.strangers, name)
+	return r.log.raft.AddNonvoter(raft.ServerID(name), raft.ServerAddress(addr), 0, enqueueTimeout).Error()
 }
 
 // admit makes a voter of a node that has caught up.

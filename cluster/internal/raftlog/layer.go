@@ -1,0 +1,185 @@
+package raftlog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// preamble begins every connection of raft's: a name and a version. The identity of the dialler's cluster follows.
+const preamble = "SHOALRAFT1"
+
+// keyCluster is where the stable store keeps the identity of the cluster.
+const keyCluster = "shoal-cluster"
+
+var (
+	errPreamble     = errors.New("raftlog: this is not another node's raft")
+	errOtherCluster = errors.New("raftlog: the node belongs to another cluster; a node that is to change clusters needs an empty Dir")
+)
+
+// identity is which cluster this node is part of: a random number that the first node drew. Two clusters that find each
+// other, because both were begun, would otherwise overwrite each other's logs.
+type identity struct {
+	stable raft.StableStore
+
+	mu sync.Mutex
+	id uint64
+}
+
+// load reads the identity of a node that has a log.
+func (i *identity) load() error {
+	id, err := i.stable.GetUint64([]byte(keyCluster))
+	if err != nil {
+		return fmt.Errorf("reading the identity of the cluster: %w", err)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.id = id
+	return nil
+}
+
+// get returns the identity, or 0 for a node that has not met its cluster.
+func (i *identity) get() uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.id
+}
+
+// meet checks the identity of a node that calls, and takes it over if this node has none.
+func (i *identity) meet(id uint64) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case id == 0:
+		return errPreamble
+	case i.id == 0:
+		if err := i.stable.SetUint64([]byte(keyCluster), id); err != nil {
+			return fmt.Errorf("keeping the identity of the cluster: %w", err)
+		}
+		i.id = id
+	case i.id != id:
+		return errOtherCluster
+	}
+	return nil
+}
+
+// accepted is a connection whose preamble is read and checked first of all.
+type accepted struct {
+	net.Conn
+	id      *identity
+	checked bool // on the one goroutine that reads
+}
+
+func (a *accepted) Read(b []byte) (int, error) {
+	if !a.checked {
+		if err := a.check(); err != nil {
+			return 0, errors.Join(err, a.Close())
+		}
+		a.checked = true
+	}
+	return a.Conn.Read(b)
+}
+
+func (a *accepted) check() error {
+	if err := a.SetReadDeadline(time.Now().Add(rpcTimeout)); err != nil {
+		return err
+	}
+	head := make([]byte, len(preamble)+8)
+	if _, err := io.ReadFull(a.Conn, head); err != nil {
+		return err
+	}
+	if string(head[:len(preamble)]) != preamble {
+		return errPreamble
+	}
+	if err := a.id.meet(binary.BigEndian.Uint64(head[len(preamble):])); err != nil {
+		return err
+	}
+	return a.SetReadDeadline(time.Time{})
+}
+
+// streamLayer is how raft's transport reaches the network. It knows the connections it dialled, so that Close need not wait
+// for what hangs on them.
+type streamLayer struct {
+	addr   raft.ServerAddress
+	id     *identity
+	accept func() (net.Conn, error)
+	close  func() error
+	dial   func(ctx context.Context, addr string) (net.Conn, error)
+	ctx    context.Context // ends dialling
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	conns map[*dialled]struct{}
+}
+
+func (s *streamLayer) Close() error   { return s.close() }
+func (s *streamLayer) Addr() net.Addr { return layerAddr(s.addr) }
+
+// Accept implements net.Listener.
+func (s *streamLayer) Accept() (net.Conn, error) {
+	c, err := s.accept()
+	if err != nil {
+		return nil, err
+	}
+	return &accepted{Conn: c, id: s.id}, nil
+}
+
+// Dial implements raft.StreamLayer.
+func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, dialTimeout))
+	defer cancel()
+	c, err := s.dial(ctx, string(addr))
+	if err != nil {
+		return nil, err
+	}
+	hello := binary.BigEndian.AppendUint64([]byte(preamble), s.id.get())
+	if _, err := c.Write(hello); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	d := &dialled{Conn: c, layer: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
+	s.conns[d] = struct{}{}
+	return d, nil
+}
+
+// hangUp closes what was dialled, and lets nothing be dialled any more.
+func (s *streamLayer) hangUp() {
+	s.cancel()
+	s.mu.Lock()
+	conns := make([]*dialled, 0, len(s.conns))
+	for d := range s.conns {
+		conns = append(conns, d)
+	}
+	s.mu.Unlock()
+	for _, d := range conns {
+		_ = d.Close()
+	}
+}
+
+type dialled struct {
+	net.Conn
+	layer *streamLayer
+}
+
+func (d *dialled) Close() error {
+	d.layer.mu.Lock()
+	delete(d.layer.conns, d)
+	d.layer.mu.Unlock()
+	return d.Conn.Close()
+}
+
+type layerAddr string
+
+func (layerAddr) Network() string  { return "raft" }
+func (a layerAddr) String() string { return string(a) }
