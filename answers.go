@@ -1,6 +1,8 @@
 package shoal
 
 import (
+	"time"
+
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -147,6 +149,25 @@ func (c *conn) awaitAcks() {
 		select {
 		case <-c.wake:
 		case <-c.b.life.Done():
+			return
+		}
+	}
+}
+
+// finishAcks waits, for a moment, for the answers to what the client sent before its DISCONNECT.
+func (c *conn) finishAcks() {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		waiting := len(c.acks) > 0 && c.broken == nil
+		c.mu.Unlock()
+		if !waiting || c.order.Load() != nil {
+			return
+		}
+		select {
+		case <-c.wake:
+		case <-timer.C:
 			return
 		}
 	}

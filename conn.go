@@ -96,6 +96,9 @@ type ended struct {
 // run serves the connection until its end.
 func (c *conn) run() {
 	end := c.guarded()
+	if c.established && end.err == nil {
+		c.finishAcks()
+	}
 	c.rd.Close()
 	c.dropAcks()
 	if c.established {

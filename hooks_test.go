@@ -242,7 +242,7 @@ func TestInterceptOthers(t *testing.T) {
 		{TopicFilter: "refused", QoS: 1}, {TopicFilter: "lowered", QoS: 2}, {TopicFilter: "will", QoS: 1},
 	}}).ReasonCodes)
 	deaf := connect(t, b, "deaf")
-	deaf.Subscribe(1, "lowered")
+	deaf.Subscribe(0, "lowered")
 	pub := connect(t, b, "pub")
 	pub.Publish(2, "lowered", "m")
 	require.Zero(t, cl.ExpectPublish("lowered", "m").QoS)

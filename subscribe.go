@@ -305,13 +305,15 @@ func (s *session) endCatching() {
 // handleUnsubscribe ends subscriptions.
 func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bool) {
 	ack := &packets.UnsubAck{PacketID: p.PacketID, ReasonCodes: make([]packets.ReasonCode, len(p.TopicFilters))}
+	var gone []*subscription
 	for i, filter := range p.TopicFilters {
-		switch {
+		switch sub := c.s.unsubscribe(filter); {
 		case topics.ValidateFilter(filter) != nil:
 			ack.ReasonCodes[i] = packets.TopicFilterInvalid
-		case !c.s.unsubscribe(filter):
+		case sub == nil:
 			ack.ReasonCodes[i] = packets.NoSubscriptionExisted
 		default:
+			gone = append(gone, sub)
 			for _, o := range c.b.hooks.unsubscribe {
 				o.Unsubscribed(UnsubscribedEvent{ClientID: c.clientID, TopicFilter: filter})
 			}
@@ -319,6 +321,11 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 	}
 	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
 	defer cancel()
+	if cl := c.b.cluster; cl != nil && len(gone) > 0 {
+		sc.flush()
+		// The subscription is gone here in any case; that the others know, too, is not worth a refusal.
+		_ = cl.routes.settle(ctx, gone)
+	}
 	if err := c.s.flushJournal(ctx); err != nil {
 		return ended{code: packets.ImplementationSpecificError, err: err, notify: true}, false
 	}
@@ -327,13 +334,13 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 	return ended{}, true
 }
 
-// unsubscribe ends a subscription. It reports whether there was one.
-func (s *session) unsubscribe(filter string) bool {
+// unsubscribe ends a subscription and returns it, or nil if there was none.
+func (s *session) unsubscribe(filter string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.subs[filter]
 	if sub == nil || s.ended {
-		return false
+		return nil
 	}
 	delete(s.subs, filter)
 	s.several.Store(len(s.subs) > 1)
@@ -342,7 +349,7 @@ func (s *session) unsubscribe(filter string) bool {
 	}
 	s.logUnsubscribed(filter)
 	s.b.removeSubscription(sub)
-	return true
+	return sub
 }
 
 func (s *session) flushJournal(ctx context.Context) error {

@@ -77,7 +77,9 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 	return c.epoch, nil
 }
 
-var errOutclaimed = &Error{ReasonCode: packets.SessionTakenOver, Reason: "the client has connected to another node meanwhile"}
+// errOutclaimed refuses a CONNECT that has lost a race. CONNACK knows no Session taken over, and a CONNACK of success without a session
+// would make the client throw its own part of the session away.
+var errOutclaimed = &Error{ReasonCode: packets.ServerBusy, Reason: "the client has connected to another node meanwhile"}
 
 func asError(v any) error {
 	if err, ok := v.(error); ok {

@@ -70,7 +70,8 @@ func (l *Log) bootstrap(ctx context.Context) {
 		return // a leader has found this node just now
 	}
 	addr := l.transport.LocalAddr()
-	err := l.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(l.cfg.Self.Name), Address: addr}}}).Error()
+	servers := []raft.Server{{ID: raft.ServerID(l.cfg.Self.Name), Address: addr}}
+	err := l.gate.do(func() error { return l.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error() })
 	if err != nil && ctx.Err() == nil {
 		l.cfg.Logger.Error("cluster not begun", "err", err)
 		return

@@ -47,7 +47,7 @@ func (l *Log) compact(ctx context.Context) {
 		if err := l.raft.ReloadConfig(rc); err != nil {
 			l.cfg.Logger.Error("raft's configuration is refused", "err", err)
 		}
-		err := l.raft.Snapshot().Error()
+		err := l.gate.do(func() error { return l.raft.Snapshot().Error() })
 		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && ctx.Err() == nil {
 			l.cfg.Logger.Error("snapshot failed", "err", err)
 			continue

@@ -99,7 +99,7 @@ func (l *Log) applyHere(entry []byte) error {
 	if l.raft.State() != raft.Leader {
 		return errNotLeader
 	}
-	return l.raft.Apply(entry, enqueueTimeout).Error()
+	return l.gate.do(func() error { return l.raft.Apply(entry, enqueueTimeout).Error() })
 }
 
 func appendIncarnation(b []byte, name string, incarnation uint64) []byte {

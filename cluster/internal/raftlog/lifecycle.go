@@ -104,7 +104,9 @@ func (l *Log) serveLeave(body []byte) error {
 func (l *Log) leave(ctx context.Context) {
 	if l.raft.State() == raft.Leader && l.hasOtherVoters() {
 		transferred := make(chan error, 1)
-		l.wg.Go(func() { transferred <- l.raft.LeadershipTransfer().Error() })
+		l.wg.Go(func() {
+			transferred <- l.gate.do(func() error { return l.raft.LeadershipTransfer().Error() })
+		})
 		select {
 		case err := <-transferred:
 			if err != nil {

@@ -75,6 +75,7 @@ type Log struct {
 	book      *addressBook
 	barriers  barriers
 	grown     compaction
+	gate      gate
 	reign     atomic.Pointer[reign] // nil unless this node leads
 	// wanted is the incarnation this process goes by; incarnation is the same while the node is up, and 0 otherwise.
 	wanted       atomic.Uint64
@@ -307,7 +308,7 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (any, error) {
 func (l *Log) ProposeAsync(cmd []byte, done func(any, error)) { l.batcher.proposeAsync(cmd, done) }
 
 // Close gives up the lease, hands over leadership, says that this node leaves, and stops raft. It takes no longer than
-// leaveTimeout and stopTimeout together. It is called once.
+// twice leaveTimeout and stopTimeout together. It is called once.
 func (l *Log) Close() error {
 	l.leaving.Store(true)
 	l.lease.drop()
@@ -316,6 +317,7 @@ func (l *Log) Close() error {
 	l.leave(ctx)
 	cancel()
 	l.batcher.close()
+	l.gate.close(leaveTimeout)
 	stopped := make(chan error, 1)
 	go func() {
 		l.transport.stop() // or raft would wait for nodes that do not answer

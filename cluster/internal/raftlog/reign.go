@@ -71,7 +71,7 @@ func (l *Log) beginReign(ctx context.Context) (end func()) {
 
 // run waits until everything earlier leaders left is applied, and then looks after the leases.
 func (r *reign) run(ctx context.Context) {
-	for r.log.raft.Barrier(0).Error() != nil {
+	for r.log.gate.do(func() error { return r.log.raft.Barrier(enqueueTimeout).Error() }) != nil {
 		select {
 		case <-ctx.Done():
 			return

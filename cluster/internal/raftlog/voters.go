@@ -66,7 +66,7 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 			absent[s.ID] = time.Now()
 		} else if _, isUp, _, _ := l.fsm.member(string(s.ID)); !isUp && time.Since(since) >= l.cfg.RemoveLostAfter {
 			l.cfg.Logger.Info("node is no longer part of the cluster", "node", string(s.ID), "absent", l.cfg.RemoveLostAfter)
-			errs = append(errs, l.raft.RemoveServer(s.ID, 0, enqueueTimeout).Error())
+			errs = append(errs, l.gate.do(func() error { return l.raft.RemoveServer(s.ID, 0, enqueueTimeout).Error() }))
 			delete(absent, s.ID)
 		}
 	}
@@ -77,9 +77,9 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 		case !ok:
 			errs = append(errs, r.invite(ctx, name, addr))
 		case string(s.Address) != addr && s.Suffrage == raft.Voter:
-			errs = append(errs, l.raft.AddVoter(s.ID, raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+			errs = append(errs, l.addVoter(s.ID, raft.ServerAddress(addr)))
 		case string(s.Address) != addr:
-			errs = append(errs, l.raft.AddNonvoter(s.ID, raft.ServerAddress(addr), 0, enqueueTimeout).Error())
+			errs = append(errs, l.addNonvoter(s.ID, raft.ServerAddress(addr)))
 		}
 	}
 	return errors.Join(errs...)
@@ -101,7 +101,7 @@ func (r *reign) invite(ctx context.Context, name, addr string) error {
 		return errOtherCluster
 	}
 	delete(r.strangers, name)
-	return r.log.raft.AddNonvoter(raft.ServerID(name), raft.ServerAddress(addr), 0, enqueueTimeout).Error()
+	return r.log.addNonvoter(raft.ServerID(name), raft.ServerAddress(addr))
 }
 
 // admit makes a voter of a node that has caught up.
@@ -116,10 +116,18 @@ func (r *reign) admit(name string) error {
 		case s.Suffrage == raft.Voter:
 			return nil
 		default:
-			return r.log.raft.AddVoter(s.ID, s.Address, 0, enqueueTimeout).Error()
+			return r.log.addVoter(s.ID, s.Address)
 		}
 	}
 	return errNotVoter
+}
+
+func (l *Log) addVoter(id raft.ServerID, addr raft.ServerAddress) error {
+	return l.gate.do(func() error { return l.raft.AddVoter(id, addr, 0, enqueueTimeout).Error() })
+}
+
+func (l *Log) addNonvoter(id raft.ServerID, addr raft.ServerAddress) error {
+	return l.gate.do(func() error { return l.raft.AddNonvoter(id, addr, 0, enqueueTimeout).Error() })
 }
 
 func (l *Log) servers() ([]raft.Server, error) {
