@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -324,7 +325,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	listeners := b.listeners
 	b.mu.Unlock()
 
-	for _, l := range listeners {
+	for _, l := range slices.Concat(listeners, b.cfg.listeners) { // if Start failed, some of these were not listened on
 		_ = l.Close() // nothing is lost with a listener
 	}
 	err := b.drain(ctx)

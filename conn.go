@@ -132,6 +132,9 @@ func (c *conn) serve() ended {
 	if err := c.nc.SetReadDeadline(c.started.Add(c.b.limits.ConnectTimeout)); err != nil {
 		return ended{code: packets.UnspecifiedError, err: err}
 	}
+	if k := c.order.Load(); k != nil { // whose deadline this one has replaced
+		return ended{code: k.code, err: errGone}
+	}
 	if t, ok := c.nc.(*tls.Conn); ok {
 		ctx, cancel := context.WithTimeout(c.b.life, c.b.limits.ConnectTimeout)
 		err := t.HandshakeContext(ctx)

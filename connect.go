@@ -242,6 +242,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		return &Error{ReasonCode: packets.ServerBusy, Reason: "the session ended while it was being taken; connect again"}
 	}
 	s.stopExpiry()
+	s.moving = false
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	c.s, c.will = s, w != nil
 	wasDurable := s.durable

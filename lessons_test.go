@@ -339,7 +339,7 @@ func TestP1(t *testing.T) {
 		c.Connect(&packets.Connect{ClientID: fmt.Sprintf("c%d", i), CleanStart: true})
 		c.ExpectQuiet()
 	}
-	require.Equal(t, goroutines+n, runtime.NumGoroutine())
+	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+n)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	// Including this test's own clients, whose buffers of 4 KiB are about half of it.

@@ -15,11 +15,12 @@ import (
 //
 //  1. The new node claims the client. When the old one applies the claim, it fences its connection: from then on it neither delivers nor
 //     acknowledges. The session there goes on collecting.
-//  2. The new node asks for the session's subscriptions, makes them its own and waits until every node routes to it.
+//  2. The new node asks for the session's subscriptions, lets what is on its way to it arrive, makes them its own and waits until every node
+//     routes to it.
 //  3. It asks for the session. The old node first lets every node finish what it routed before step 2, so that the
 //     session holds all of that, in order; then it hands everything over.
-//  4. The new node puts what it collected itself since step 2 behind, without what came both ways, and has the move agreed. Then the old
-//     node forgets the session.
+//  4. The new node again lets what is on its way to it arrive, puts what it collected itself since step 2 behind, without what came both
+//     ways, and has the move agreed. Then the old node forgets the session.
 //
 // If the new node is lost on the way, the session is still where it was.
 
@@ -111,6 +112,9 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	case answerNone:
 		return nil
 	}
+	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
+	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
+	n.gather(ctx)
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
 		n.discard(id)
@@ -131,6 +135,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	switch kind {
 	case answerSession:
+		n.gather(ctx) // what came with the session may be on its way here, too
 		return n.install(s, whole)
 	case answerOutclaimed:
 		err = errOutclaimed
@@ -221,7 +226,7 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 func (n *clusterNode) discard(id string) {
 	if s := n.b.sessions.get(id); s != nil {
 		s.mu.Lock()
-		s.epoch = 0
+		s.moved = true
 		s.mu.Unlock()
 		s.end()
 	}
@@ -268,7 +273,11 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 		return answer(answerOutclaimed), nil
 	}
 	s := n.b.sessions.get(id)
-	if s == nil || n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
+	if s == nil {
+		return answer(answerNone), nil
+	}
+	if n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
+		_ = n.routes.settleAll(ctx) // a session that is over has no routes when the client hears of it; or a little later
 		return answer(answerNone), nil
 	}
 	s.mu.Lock()

@@ -30,6 +30,7 @@ type machine struct {
 	received map[string][]string
 	hold     []func(error) // accepted callbacks, while holding
 	holding  bool
+	discard  bool // received batches are not kept
 	refuse   string
 	restores int
 	changed  chan struct{}
@@ -113,6 +114,13 @@ func (m *machine) Restore(r io.Reader) error {
 func (m *machine) Receive(node string, batch []byte, accepted func(error)) {
 	var now func(error)
 	var refuse error
+	m.mu.Lock()
+	discard := m.discard
+	m.mu.Unlock()
+	if discard {
+		accepted(nil)
+		return
+	}
 	m.locked(func() {
 		m.received[node] = append(m.received[node], string(batch))
 		if m.refuse != "" && m.refuse == string(batch) {

@@ -18,7 +18,7 @@ import (
 
 const (
 	proposeTimeout = 10 * time.Second
-	commitTimeout  = 100 * time.Millisecond
+	commitTimeout  = 300 * time.Millisecond
 	leaveTimeout   = 2 * time.Second
 	stopTimeout    = 5 * time.Second
 	maxAppend      = 16 // entries of up to 1 MiB in one request

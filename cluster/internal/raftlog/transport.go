@@ -51,11 +51,12 @@ type follower struct {
 
 	mu        sync.Mutex
 	addr      raft.ServerAddress
-	term      uint64    // of confirmed
+	term      uint64    // what follows belongs to it, but for committed
 	confirmed time.Time // when the last request went out that was answered in term
-	last      raft.AppendEntriesRequest
-	told      uint64 // the commit index that a request in last's term carried
+	told      uint64    // the commit index that an entry or a word of ours carried in term
 	committed uint64
+	// matched is an empty append behind the last entry that the follower has confirmed in term.
+	matched raft.AppendEntriesRequest
 }
 
 func newTransport(nt *raft.NetworkTransport, layer *streamLayer, leads func(uint64, raft.ServerID) bool) *transport {
@@ -135,13 +136,16 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 	f := t.follower(id, addr)
 	heartbeat := req.PrevLogEntry == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
 	if !heartbeat {
-		f.note(req)
+		f.sending(req)
 	}
 	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
 		sent := time.Now()
 		err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
 		if err == nil {
 			f.answered(sent, req, resp)
+			if !heartbeat {
+				f.matches(req, resp)
+			}
 			return nil
 		}
 		if heartbeat || !t.leads(req.Term, id) {
@@ -198,6 +202,9 @@ func (p *pipeline) passOn() {
 		}
 		select {
 		case f := <-p.AppendPipeline.Consumer():
+			if f.Error() == nil {
+				p.follower.matches(f.Request(), f.Response())
+			}
 			waiting = append(waiting, f)
 		case out <- next:
 			waiting = waiting[1:]
@@ -219,27 +226,67 @@ func (p *pipeline) Close() error {
 func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	future, err := p.AppendPipeline.AppendEntries(req, resp)
 	if err == nil {
-		p.follower.note(req)
+		p.follower.sending(req)
 	}
 	return future, err
 }
 
-// note remembers up to where the log was sent.
-func (f *follower) note(req *raft.AppendEntriesRequest) {
-	last := raft.AppendEntriesRequest{
-		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader,
-		PrevLogEntry: req.PrevLogEntry, PrevLogTerm: req.PrevLogTerm,
-	}
-	if n := len(req.Entries); n > 0 {
-		last.PrevLogEntry, last.PrevLogTerm = req.Entries[n-1].Index, req.Entries[n-1].Term
-	}
+// sending notes what a request tells of the commit index.
+func (f *follower) sending(req *raft.AppendEntriesRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last.Term != f.last.Term {
-		f.told = 0
+	f.enter(req.Term)
+	index, _ := lastEntry(req)
+	f.told = max(f.told, min(req.LeaderCommitIndex, index))
+}
+
+// enter forgets what belongs to an earlier term. Called with f.mu held.
+func (f *follower) enter(term uint64) {
+	if f.term < term {
+		f.term, f.confirmed, f.told, f.matched = term, time.Time{}, 0, raft.AppendEntriesRequest{}
 	}
-	f.last = last
-	f.told = max(f.told, min(req.LeaderCommitIndex, last.PrevLogEntry))
+}
+
+// lastEntry returns index and term of the last entry that a request is about.
+func lastEntry(req *raft.AppendEntriesRequest) (index, term uint64) {
+	if n := len(req.Entries); n > 0 {
+		return req.Entries[n-1].Index, req.Entries[n-1].Term
+	}
+	return req.PrevLogEntry, req.PrevLogTerm
+}
+
+// matches notes that the follower has what a request was about.
+func (f *follower) matches(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
+	if !resp.Success || resp.Term != req.Term {
+		return
+	}
+	index, term := lastEntry(req)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.enter(req.Term)
+	if f.term != req.Term || index <= f.matched.PrevLogEntry {
+		return
+	}
+	f.matched = raft.AppendEntriesRequest{
+		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader, PrevLogEntry: index, PrevLogTerm: term,
+	}
+	f.pokeIfNews()
+}
+
+// news returns the commit index to tell, and whether it is worth telling. Called with f.mu held.
+func (f *follower) news() (index uint64, worth bool) {
+	index = min(f.committed, f.matched.PrevLogEntry)
+	return index, index > f.told
+}
+
+// pokeIfNews is called with f.mu held.
+func (f *follower) pokeIfNews() {
+	if _, worth := f.news(); worth {
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (f *follower) answered(sent time.Time, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
@@ -248,8 +295,9 @@ func (f *follower) answered(sent time.Time, req *raft.AppendEntriesRequest, resp
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.term != req.Term || sent.After(f.confirmed) {
-		f.term, f.confirmed = req.Term, sent
+	f.enter(req.Term)
+	if f.term == req.Term && sent.After(f.confirmed) {
+		f.confirmed = sent
 	}
 }
 
@@ -273,7 +321,7 @@ func (t *transport) confirmed(term uint64, self raft.ServerID, servers []raft.Se
 			continue
 		}
 		f.mu.Lock()
-		if f.term == term {
+		if f.term == term && !f.confirmed.IsZero() {
 			times = append(times, f.confirmed)
 		}
 		f.mu.Unlock()
@@ -293,16 +341,12 @@ func (t *transport) committed(index uint64) {
 	for _, f := range t.followers {
 		f.mu.Lock()
 		f.committed = index
+		f.pokeIfNews()
 		f.mu.Unlock()
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
 	}
 }
 
-// tellCommitted sends empty appends that carry the commit index, to one follower. They claim only what precedes an entry
-// that was sent before, so that a follower which does not have that entry refuses, and no harm is done.
+// tellCommitted sends one follower empty appends that carry the commit index, as far as the follower has confirmed the log.
 func (t *transport) tellCommitted(f *follower) {
 	for {
 		select {
@@ -311,14 +355,14 @@ func (t *transport) tellCommitted(f *follower) {
 			return
 		}
 		f.mu.Lock()
-		req, addr := f.last, f.addr
-		req.LeaderCommitIndex = min(f.committed, req.PrevLogEntry)
-		news := req.LeaderCommitIndex > f.told
-		if news {
-			f.told = req.LeaderCommitIndex
+		req, addr := f.matched, f.addr
+		index, worth := f.news()
+		if worth {
+			f.told = index
 		}
 		f.mu.Unlock()
-		if !news || !t.leads(req.Term, f.id) {
+		req.LeaderCommitIndex = index
+		if !worth || !t.leads(req.Term, f.id) {
 			continue
 		}
 		sent := time.Now()

@@ -1,0 +1,59 @@
+# Tools are pinned here and installed into bin/ by `make tools`, once.
+GOLANGCI_LINT := v2.15.0
+GOFUMPT       := v0.12.0
+PROTOC_GO     := v1.36.12
+PROTOC_GRPC   := v1.6.2
+
+BIN      := $(CURDIR)/bin
+FUZZTIME ?= 10s
+BENCH    ?= .
+PKG      ?= ./...
+
+.PHONY: all test race lint fmt bench fuzz cover gen tools
+
+all: lint test
+
+test:
+	go test $(PKG)
+
+race:
+	go test -race $(PKG)
+
+lint: tools
+	$(BIN)/golangci-lint run
+
+fmt: tools
+	$(BIN)/gofumpt -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+# Every fuzz target, one after another, for FUZZTIME each.
+fuzz:
+	@set -e; for package in $$(go list $(PKG)); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+cover:
+	go test -coverpkg=./... -coverprofile=cover.out $(PKG)
+	go tool cover -func=cover.out | tail -n 1
+
+# The protobuf and gRPC code, which is committed. It needs protoc.
+gen:
+	GOBIN=$(BIN) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GO)
+	GOBIN=$(BIN) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GRPC)
+	cd cluster/internal/peer/peerpb && PATH="$(BIN):$$PATH" protoc --go_out=. --go_opt=paths=source_relative \
+		--go-grpc_out=. --go-grpc_opt=paths=source_relative peer.proto
+
+tools: $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/gofumpt-$(GOFUMPT)
+
+$(BIN)/golangci-lint-$(GOLANGCI_LINT):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	touch $@
+
+$(BIN)/gofumpt-$(GOFUMPT):
+	GOBIN=$(BIN) go install mvdan.cc/gofumpt@$(GOFUMPT)
+	touch $@

@@ -1,0 +1,48 @@
+package shoal_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The embedding example of the README is Example, word for word, so it compiles and does what it says.
+func TestReadmeExample(t *testing.T) {
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(source), "// README: from here\n")
+	require.True(t, found)
+	code, _, found := strings.Cut(after, "\t// README: to here")
+	require.True(t, found)
+	code = strings.ReplaceAll("\n"+code, "\n\t", "\n")
+
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "```go"+code+"```")
+}
+
+// testReference is how the README names a test: `folder.TestName`.
+var testReference = regexp.MustCompile("`([a-z/]+)\\.(Test\\w+)`")
+
+// Every test that the README names exists.
+func TestReadmeNamesTests(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	references := testReference.FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, references)
+	for _, ref := range references {
+		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(ref[1]), "*_test.go"))
+		require.NoError(t, err)
+		found := false
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			found = found || strings.Contains(string(source), "\nfunc "+ref[2]+"(")
+		}
+		require.True(t, found, "%s has no %s", ref[1], ref[2])
+	}
+}
