@@ -31,7 +31,7 @@ func restarts(t *testing.T, fn func(t *testing.T, restart func() *shoal.Broker))
 			return func() shoal.Storage { return bolt.Open(path, bolt.WithNoSync()) }
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		run := func(t *testing.T) {
 			store := open(t)
 			var b *shoal.Broker
 			fn(t, func() *shoal.Broker {
@@ -45,6 +45,13 @@ func restarts(t *testing.T, fn func(t *testing.T, restart func() *shoal.Broker))
 				return b
 			})
 			stop(t, b)
+		}
+		t.Run(name, func(t *testing.T) {
+			if name == "memory" { // where the broker need not wait for anybody's clock
+				synctest.Test(t, run)
+			} else {
+				run(t)
+			}
 		})
 	}
 }
