@@ -298,7 +298,12 @@ func (b *Broker) evict(ctx context.Context, s *session, discard bool, code packe
 	s.mu.Lock()
 	c, w := s.leaving, s.will
 	if s.ended {
+		cleared := s.cleared
 		s.mu.Unlock()
+		select {
+		case <-cleared: // so that a message is not taken for delivered because the old session matches
+		case <-ctx.Done():
+		}
 		return true
 	}
 	over = discard || (c != nil && s.expiry == 0)

@@ -81,7 +81,7 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 		}
 	}
 	for _, name := range groups {
-		matched = n.pickGroup(sc, name, "") || matched
+		matched = n.pickGroup(sc, name) || matched
 	}
 	for i := range sc.sends {
 		matched = true
@@ -107,8 +107,8 @@ func (sc *scratch) sendTo(p *peerQueue) *send {
 }
 
 // pickGroup chooses who of a shared group gets the message: a member of this node that is online; else one of another node;
-// else one that is away, here or there (guarantee 7). A choice of another node is added to sc.sends. Nodes in not are passed over.
-func (n *clusterNode) pickGroup(sc *scratch, name string, not string) bool {
+// else one that is away, here or there (guarantee 7). A choice of another node is added to sc.sends.
+func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
 	local := n.b.groups.get(name)
 	online, all := 0, 0
 	if local != nil {
@@ -119,7 +119,7 @@ func (n *clusterNode) pickGroup(sc *scratch, name string, not string) bool {
 			return true
 		}
 	}
-	rt := n.state.pickNode(name, n.self.Name, not)
+	rt := n.state.pickNode(name, n.self.Name)
 	if rt != nil && (rt.online > 0 || all == 0) {
 		s := sc.sendTo(rt.peer)
 		s.groups = append(s.groups, name)
@@ -134,12 +134,12 @@ func (n *clusterNode) pickGroup(sc *scratch, name string, not string) bool {
 
 // pickNode returns another node's route of a group, by chance, weighted by the members that are online, or, if there are none,
 // by all; nil if there is none.
-func (a *agreed) pickNode(name, self, not string) *route {
+func (a *agreed) pickNode(name, self string) *route {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	online, all := 0, 0
 	for node, rt := range a.shares[name] {
-		if node != self && node != not {
+		if node != self {
 			online += rt.online
 			all += rt.all
 		}
@@ -154,7 +154,7 @@ func (a *agreed) pickNode(name, self, not string) *route {
 	}
 	at := rand.IntN(total)
 	for node, rt := range a.shares[name] {
-		if node == self || node == not {
+		if node == self {
 			continue
 		}
 		if at -= weight(rt); at < 0 {
@@ -165,9 +165,9 @@ func (a *agreed) pickNode(name, self, not string) *route {
 }
 
 // routeGroup routes the message in sc.r to a group alone.
-func (n *clusterNode) routeGroup(sc *scratch, name string, not string) bool {
+func (n *clusterNode) routeGroup(sc *scratch, name string) bool {
 	sc.sends = sc.sends[:0]
-	found := n.pickGroup(sc, name, not)
+	found := n.pickGroup(sc, name)
 	for i := range sc.sends {
 		sc.sends[i].peer.send(sc, sc.sends[i].groups)
 	}
@@ -179,7 +179,7 @@ func (n *clusterNode) routeGroup(sc *scratch, name string, not string) bool {
 
 // groupOnline reports whether another node has a member of a group that is online.
 func (n *clusterNode) groupOnline(name string) bool {
-	rt := n.state.pickNode(name, n.self.Name, "")
+	rt := n.state.pickNode(name, n.self.Name)
 	return rt != nil && rt.online > 0
 }
 
@@ -187,6 +187,7 @@ const (
 	forwardProperties = 1 << 3
 	forwardExpires    = 1 << 4
 	forwardGroups     = 1 << 5
+	forwardAgain      = 1 << 6 // the node that was picked for a group had nobody online
 )
 
 // send appends the message to what is going to the node.
@@ -235,6 +236,9 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	}
 	if len(groups) > 0 {
 		flags |= forwardGroups
+	}
+	if r.again {
+		flags |= forwardAgain
 	}
 	b = append(b, flags)
 	b = codec.AppendUint(b, r.id.Origin)
@@ -404,7 +408,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	sc := n.b.scratch()
 	gate := n.gate.enter()
 	for r.More() {
-		n.receiveOne(sc, r, whole, node)
+		n.receiveOne(sc, r, whole)
 	}
 	n.gate.leave(gate)
 	if r.Err() != nil {
@@ -415,7 +419,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 }
 
 // receiveOne routes one forwarded message to the sessions of this node.
-func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance, from string) {
+func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
 	flags := rd.Byte()
 	p := packets.Publish{QoS: packets.QoS(flags & 3), Retain: flags&flagRetain != 0}
 	id := msgID{Origin: rd.Uint(), Number: rd.Uint()}
@@ -445,13 +449,18 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r := &sc.r
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &p, publisher, true, sc.nano, id, expires
+	var others []string
+	if len(groups) > 0 {
+		again := flags&forwardAgain != 0
+		others = n.notHere(groups, again)
+		groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(others, g) })
+		r.again = true // whoever gets it from here keeps it
+	}
 	n.b.metrics.fromNodes.Add(1)
 	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
 	n.b.routeLocal(sc, groups)
-	for _, g := range groups {
-		if n.b.groups.get(g) == nil { // its last member left while the message was on its way
-			n.routeGroup(sc, g, from)
-		}
+	for _, g := range others {
+		n.routeGroup(sc, g)
 	}
 	if r.store && p.QoS > 0 {
 		n.b.journal.await(r.acceptance())
@@ -462,6 +471,22 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		a.finish(packets.Success)
 	}
 	r.p = nil
+}
+
+// notHere returns the groups that this node was picked for and should not serve: their last member has left while the message was on its way,
+// or is away while another node has one online. A message that was passed on for that reason is not passed on again.
+func (n *clusterNode) notHere(groups []string, again bool) (others []string) {
+	for _, name := range groups {
+		g := n.b.groups.get(name)
+		if g == nil {
+			others = append(others, name)
+			continue
+		}
+		if online, _ := g.count(); online == 0 && !again && n.groupOnline(name) {
+			others = append(others, name)
+		}
+	}
+	return others
 }
 
 // retain proposes a retained message. Its publisher is answered when every node that serves has it.

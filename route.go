@@ -36,6 +36,7 @@ type routing struct {
 
 	// borrowed: publisher refers to memory that does not outlive the routing.
 	borrowed bool
+	again    bool // it was meant for a shared group on another node, which passed it on
 }
 
 // begin prepares for a message. The caller owns p until route has returned.

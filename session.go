@@ -24,8 +24,9 @@ type session struct {
 
 	mu      sync.Mutex // taken before conn.mu; never held across I/O or user code
 	core    *core.Session
-	conn    *conn // nil while away
-	ended   bool  // nothing may be delivered or changed any more
+	conn    *conn         // nil while away
+	ended   bool          // nothing may be delivered or changed any more
+	cleared chan struct{} // made when the session ends, closed when its subscriptions no longer match
 	expiry  uint32
 	epoch   uint64 // of the ownership, in a cluster
 	durable bool   // the journal keeps it
@@ -281,6 +282,8 @@ func (s *session) markEnded() (cleanUp func()) {
 		return func() {}
 	}
 	s.ended = true
+	cleared := make(chan struct{})
+	s.cleared = cleared
 	s.stopExpiry()
 	subs := make([]*subscription, 0, len(s.subs))
 	for _, sub := range s.subs {
@@ -302,6 +305,7 @@ func (s *session) markEnded() (cleanUp func()) {
 			s.b.removeSubscription(sub)
 		}
 		s.b.sessions.remove(s)
+		close(cleared)
 		s.b.redispatch(left)
 		if s.b.cluster != nil {
 			s.b.cluster.sessionEnded(s.clientID, epoch)

@@ -201,7 +201,7 @@ func (b *Broker) redispatchOne(sc *scratch, e *core.Entry) {
 	r.reset()
 	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, e.Msg.Publisher, sc.nano, e.Msg.ID, e.Msg.Expires, e.Msg
 	if b.cluster != nil {
-		b.cluster.routeGroup(sc, e.Share, "")
+		b.cluster.routeGroup(sc, e.Share)
 		return
 	}
 	if g := b.groups.get(e.Share); g != nil {

@@ -28,7 +28,7 @@ func (k paho3) connect(t *testing.T, at endpoint, how listening, received mqtt.M
 	var conn atomic.Value
 	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(how.clientID).SetProtocolVersion(k.version).
 		SetCleanSession(!how.keep).SetAutoReconnect(false).SetConnectTimeout(patience).SetDefaultPublishHandler(received).
-		SetCustomOpenConnectionFn(func(u *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+		SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 			nc, err := k.open(t, u)
 			if err == nil {
 				conn.Store(nc)

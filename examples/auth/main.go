@@ -22,9 +22,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	// Real passwords are stored as hashes of bcrypt, scrypt or argon2, and travel over TLS.
-	if err := run(ctx, "tcp://127.0.0.1:1883", users{"ada": sha256.Sum256([]byte("lovelace"))}); err != nil {
+	err := run(ctx, "tcp://127.0.0.1:1883", users{"ada": sha256.Sum256([]byte("lovelace"))})
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -36,17 +36,17 @@ func (o *output) String() string {
 }
 
 // startTestDemo runs the demonstration on the given ports. stop is its Ctrl-C.
-func startTestDemo(t *testing.T, ports []int, dir string) (said *output, stop func() error) {
+func startTestDemo(t *testing.T, ports []int, dir string) (*output, func() error) {
 	t.Helper()
 	var addresses []string
 	for _, p := range ports {
 		addresses = append(addresses, fmt.Sprint("127.0.0.1:", p))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	said = new(output)
+	said := new(output)
 	done := make(chan error, 1)
 	go func() { done <- runDemo(ctx, addresses, dir, program.NewLogger(said, slog.LevelInfo), said) }()
-	stop = func() error { cancel(); return <-done }
+	stop := func() error { cancel(); return <-done }
 	t.Cleanup(func() {
 		cancel()
 		if t.Failed() {

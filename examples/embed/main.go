@@ -16,8 +16,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, "tcp://127.0.0.1:1883"); err != nil {
+	err := run(ctx, "tcp://127.0.0.1:1883")
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -46,10 +47,10 @@ func answer(ctx context.Context, b *shoal.Broker) error {
 	}
 	for {
 		m, err := pings.Next(ctx)
-		if ctx.Err() != nil {
+		switch {
+		case errors.Is(err, context.Canceled):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		pong := "pong/" + strings.TrimPrefix(m.TopicName, "ping/")

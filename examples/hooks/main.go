@@ -21,8 +21,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, "tcp://127.0.0.1:1883"); err != nil {
+	err := run(ctx, "tcp://127.0.0.1:1883")
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -91,7 +91,7 @@ func cleanSessionV3(c *context) {
 func queueWhileAway(c *context) {
 	sub, _ := c.with(1, kept("sub", true))
 	sub.Subscribe(2, "t/#")
-	sub.Close()
+	sub.Disconnect()
 	pub := c.v5(0, "pub")
 	const n = 500
 	for i := range n {
