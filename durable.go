@@ -130,6 +130,8 @@ func appendSubscription(b []byte, sub *subscription) []byte {
 	return b
 }
 
+// readSubscription reads what appendSubscription wrote. It returns nil without an error for a subscription that this broker does not
+// allow.
 func (b *Broker) readSubscription(r *codec.Reader) (*subscription, error) {
 	flags := r.Byte()
 	p := packets.Subscription{
@@ -143,7 +145,13 @@ func (b *Broker) readSubscription(r *codec.Reader) (*subscription, error) {
 	if r.Err() != nil {
 		return nil, r.Err()
 	}
-	return b.parseSubscription(&p, ids)
+	sub, err := b.parseSubscription(&p, ids)
+	if err != nil {
+		// The broker offers less than it did when the subscription was made.
+		b.log.Warn("a kept subscription is not possible any more and is dropped", "topic", p.TopicFilter, "error", err)
+		return nil, nil
+	}
+	return sub, nil
 }
 
 // openStorage opens the store and restores what is in it, before anything else happens.
@@ -240,7 +248,7 @@ func (b *Broker) restoreSession(ctx context.Context, s *session) error {
 			order = append(order, e.Seq)
 		case key[0] == 's':
 			sub, err := b.readSubscription(r)
-			if err != nil {
+			if err != nil || sub == nil {
 				return err
 			}
 			sub.s = s

@@ -3,6 +3,7 @@ package shoal
 import (
 	"errors"
 
+	"github.com/shoalmq/shoal/internal/outbox"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -16,20 +17,25 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 	if h.Type == packets.TypePublish {
 		return c.handlePublish(sc, h, body)
 	}
+	if len(body) == 2 && h.Type >= packets.TypePubAck && h.Type <= packets.TypePubComp {
+		if id := uint16(body[0])<<8 | uint16(body[1]); id != 0 {
+			c.handleAck(sc, h.Type, id, packets.Success) // the short form, which is the hot path
+			return ended{}, true
+		}
+	}
 	p, err := c.decode(h, body)
 	if err != nil {
 		return c.protocolEnd(err), false
 	}
 	switch p := p.(type) {
 	case *packets.PubAck:
-		c.s.acknowledged(sc, func() { c.s.core.PubAck(p.PacketID, p.ReasonCode) })
+		c.handleAck(sc, h.Type, p.PacketID, p.ReasonCode)
 	case *packets.PubRec:
-		c.s.acknowledged(sc, func() { c.withOut(func() { c.s.core.PubRec(&c.out, p.PacketID, p.ReasonCode) }) })
-		sc.soil(c)
-	case *packets.PubComp:
-		c.s.acknowledged(sc, func() { c.s.core.PubComp(p.PacketID) })
+		c.handleAck(sc, h.Type, p.PacketID, p.ReasonCode)
 	case *packets.PubRel:
-		c.handlePubRel(sc, p)
+		c.handleAck(sc, h.Type, p.PacketID, p.ReasonCode)
+	case *packets.PubComp:
+		c.handleAck(sc, h.Type, p.PacketID, p.ReasonCode)
 	case *packets.Subscribe:
 		return c.handleSubscribe(p)
 	case *packets.Unsubscribe:
@@ -48,6 +54,64 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 }
 
 var pingResp = [2]byte{byte(packets.TypePingResp) << 4, 0}
+
+// handleAck deals with the four packets that carry a message's exchange on.
+func (c *conn) handleAck(sc *scratch, t packets.Type, id uint16, code packets.ReasonCode) {
+	switch t {
+	case packets.TypePubAck:
+		c.s.acknowledged(sc, func() { c.s.core.PubAck(id, code) })
+	case packets.TypePubRec:
+		c.handlePubRec(sc, id, code)
+	case packets.TypePubRel:
+		c.handlePubRel(sc, id)
+	case packets.TypePubComp:
+		c.s.acknowledged(sc, func() { c.s.core.PubComp(id) })
+	}
+}
+
+// handlePubRec answers with PUBREL [MQTT-4.3.3-4]. If the session is stored, that waits until the store knows: after a crash the PUBLISH
+// would be sent again otherwise, to a client that has forgotten its identifier.
+func (c *conn) handlePubRec(sc *scratch, id uint16, code packets.ReasonCode) {
+	held := outbox.Buffer{Pool: &c.b.pool}
+	durable := false
+	c.s.acknowledged(sc, func() {
+		if durable = c.s.durable; durable {
+			c.s.core.PubRec(&held, id, code)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.s.core.PubRec(&c.out, id, code)
+	})
+	if !durable || held.Len() == 0 {
+		return
+	}
+	rel := held.Bytes()
+	held.Reset()
+	a := newAcceptance()
+	a.then = func(code packets.ReasonCode) {
+		if !code.IsError() { // else it is sent on the next connection, when the store works again
+			c.s.release(c, rel)
+		}
+	}
+	c.b.journal.await(a)
+	a.finish(packets.Success)
+}
+
+// release sends a PUBREL that waited, if the connection is still the session's.
+func (s *session) release(c *conn, rel []byte) {
+	s.mu.Lock()
+	current := s.conn == c
+	if current {
+		c.mu.Lock()
+		c.out.Append(rel)
+		c.mu.Unlock()
+	}
+	s.mu.Unlock()
+	if current {
+		c.flush()
+	}
+}
 
 // decode reads packets off the hot path. Acknowledgements in their short form, which are on it, are read without it.
 func (c *conn) decode(h packets.FixedHeader, body []byte) (packets.Packet, error) {
@@ -75,12 +139,6 @@ func unexpected(t packets.Type) error {
 	}
 }
 
-func (c *conn) withOut(fn func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fn()
-}
-
 // acknowledged runs fn, which takes an acknowledgement of the client's, and sends what there is room for now.
 func (s *session) acknowledged(sc *scratch, fn func()) {
 	s.mu.Lock()
@@ -94,7 +152,7 @@ func (s *session) acknowledged(sc *scratch, fn func()) {
 }
 
 // handlePubRel releases a QoS 2 message of the client's [MQTT-4.3.3-11].
-func (c *conn) handlePubRel(sc *scratch, p *packets.PubRel) {
+func (c *conn) handlePubRel(sc *scratch, id uint16) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,12 +160,12 @@ func (c *conn) handlePubRel(sc *scratch, p *packets.PubRel) {
 		return
 	}
 	code := packets.Success
-	if s.core.Release(p.PacketID) {
+	if s.core.Release(id) {
 		s.core.Finish()
 	} else {
 		code = packets.PacketIdentifierNotFound
 	}
-	c.answer(ackSlot{id: p.PacketID, typ: packets.TypePubComp, code: code})
+	c.answer(ackSlot{id: id, typ: packets.TypePubComp, code: code})
 	sc.soil(c)
 }
 

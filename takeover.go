@@ -177,6 +177,9 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 		if err != nil {
 			return nil, nil, err
 		}
+		if sub == nil {
+			continue
+		}
 		sub.s = s
 		subs = append(subs, sub)
 	}

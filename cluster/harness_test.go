@@ -34,7 +34,6 @@ type machine struct {
 	refuse   string
 	restores int
 	changed  chan struct{}
-	applying func() // called by Apply, if not nil
 }
 
 type edge struct {
@@ -181,7 +180,6 @@ type node struct {
 	machine *machine
 	cancel  context.CancelFunc
 	done    chan error
-	host    *memnet.Host
 }
 
 // world is a cluster under test on a memory network.

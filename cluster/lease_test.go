@@ -111,7 +111,7 @@ func TestLeasesDoNotFlap(t *testing.T) {
 			w.net.Heal()
 			time.Sleep(2 * time.Second)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		require.Same(t, leader, w.leader())
 		for _, n := range w.nodes {
 			require.True(t, n.Serving())

@@ -120,6 +120,15 @@ func (t *Batch) Release() {
 	t.segs, t.Bytes = t.segs[:0], nil
 }
 
+// Bytes returns a copy of everything in the Buffer.
+func (b *Buffer) Bytes() []byte {
+	all := make([]byte, 0, b.n)
+	for _, s := range b.full {
+		all = append(all, s.b...)
+	}
+	return append(all, b.tail...)
+}
+
 // Reset drops everything, giving the chunks back.
 func (b *Buffer) Reset() {
 	var t Batch

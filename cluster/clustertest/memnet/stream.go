@@ -71,25 +71,25 @@ func (h *half) fail(err error) {
 }
 
 // read takes what has arrived. Without any it returns what to wait for: a change of the half, of the network, or a time.
-func (h *half) read(b []byte) (n int, err error, wait time.Duration, changed, links <-chan struct{}) {
+func (h *half) read(b []byte) (n int, wait time.Duration, changed, links <-chan struct{}, err error) {
 	isCut, _, links := h.from.net.state(h.from.name, h.to.name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.noRead:
-		return 0, net.ErrClosed, 0, nil, nil
+		return 0, 0, nil, nil, net.ErrClosed
 	case h.err != nil:
-		return 0, h.err, 0, nil, nil
+		return 0, 0, nil, nil, h.err
 	case isCut:
-		return 0, nil, 0, h.changed, links
+		return 0, 0, h.changed, links, nil
 	case len(h.segments) == 0 && h.noWrite:
-		return 0, io.EOF, 0, nil, nil
+		return 0, 0, nil, nil, io.EOF
 	case len(h.segments) == 0:
-		return 0, nil, 0, h.changed, links
+		return 0, 0, h.changed, links, nil
 	}
 	if due := h.segments[0].due; !due.IsZero() {
 		if wait := time.Until(due); wait > 0 {
-			return 0, nil, wait, h.changed, links
+			return 0, wait, h.changed, links, nil
 		}
 	}
 	for n < len(b) && len(h.segments) > 0 {
@@ -107,23 +107,23 @@ func (h *half) read(b []byte) (n int, err error, wait time.Duration, changed, li
 	}
 	h.size -= n
 	h.wake()
-	return n, nil, 0, nil, nil
+	return n, 0, nil, nil, nil
 }
 
 // write puts in as much as fits. Nothing written and no error means: wait for changed.
-func (h *half) write(b []byte) (n int, err error, changed <-chan struct{}) {
+func (h *half) write(b []byte) (n int, changed <-chan struct{}, err error) {
 	_, delay, _ := h.from.net.state(h.from.name, h.to.name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.noWrite:
-		return 0, net.ErrClosed, nil
+		return 0, nil, net.ErrClosed
 	case h.err != nil:
-		return 0, h.err, nil
+		return 0, nil, h.err
 	case h.noRead:
-		return 0, syscall.EPIPE, nil
+		return 0, nil, syscall.EPIPE
 	case h.size >= window:
-		return 0, nil, h.changed
+		return 0, h.changed, nil
 	}
 	n = min(len(b), window-h.size)
 	s := segment{data: append([]byte(nil), b[:n]...)}
@@ -156,7 +156,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		if len(b) == 0 {
 			return 0, nil
 		}
-		n, err, wait, changed, links := c.in.read(b)
+		n, wait, changed, links, err := c.in.read(b)
 		switch {
 		case err == io.EOF:
 			return 0, err
@@ -178,7 +178,7 @@ func (c *conn) Write(b []byte) (int, error) {
 			return written, opError("write", c.remote.String(), os.ErrDeadlineExceeded)
 		default:
 		}
-		n, err, changed := c.out.write(b[written:])
+		n, changed, err := c.out.write(b[written:])
 		if err != nil {
 			return written, opError("write", c.remote.String(), err)
 		}

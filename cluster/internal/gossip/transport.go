@@ -40,6 +40,13 @@ type transport struct {
 // listen binds packets and streams to the same port.
 func listen(nw network.Network, ip string, port int, advertiseIP string) (*transport, error) {
 	var errs error
+	ctx, cancel := context.WithCancel(context.Background())
+	bound := false
+	defer func() {
+		if !bound {
+			cancel()
+		}
+	}()
 	for range bindAttempts {
 		l, err := nw.Listen(net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err != nil {
@@ -66,7 +73,7 @@ func listen(nw network.Network, ip string, port int, advertiseIP string) (*trans
 			net: nw, packets: p, streams: l, advertise: addr,
 			packetCh: make(chan *memberlist.Packet, packetBuffer), streamCh: make(chan net.Conn),
 		}
-		t.ctx, t.cancel = context.WithCancel(context.Background())
+		t.ctx, t.cancel, bound = ctx, cancel, true
 		return t, nil
 	}
 	return nil, errs

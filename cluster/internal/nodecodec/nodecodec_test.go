@@ -42,7 +42,7 @@ func FuzzDecode(f *testing.F) {
 		again, rest, err := Decode(Append(nil, n))
 		require.NoError(t, err)
 		require.Empty(t, rest)
-		require.Equal(t, len(n.Attributes), len(again.Attributes))
+		require.Len(t, again.Attributes, len(n.Attributes))
 		require.Equal(t, n.Name, again.Name)
 	})
 }

@@ -73,8 +73,8 @@ func (m *Mesh) call(ctx context.Context, client peerpb.PeerClient, node string, 
 }
 
 // Call implements the service; it is not Mesh.Call.
-func (s service) Call(ctx context.Context, req *peerpb.CallRequest) (*peerpb.CallResponse, error) {
-	m := s.Mesh
+func (v service) Call(ctx context.Context, req *peerpb.CallRequest) (*peerpb.CallResponse, error) {
+	m := v.Mesh
 	switch {
 	case req.Version != protocolVersion:
 		return nil, status.Errorf(codes.FailedPrecondition, "this node speaks version %d of the call protocol, not %d", protocolVersion, req.Version)

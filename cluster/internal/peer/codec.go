@@ -23,7 +23,7 @@ func newCodec() codec { return codec{encoding.GetCodecV2(encproto.Name)} }
 // Field numbers and wire types of peerpb.Frame.
 const (
 	tagHello   = 1<<3 | 2
-	tagFirst   = 2<<3 | 0
+	tagFirst   = 2 << 3
 	tagBatches = 3<<3 | 2
 )
 
@@ -38,7 +38,8 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(size)
-	out := append((*buf)[:0], tagFirst)
+	out := (*buf)[:0]
+	out = append(out, tagFirst)
 	out = binary.AppendUvarint(out, f.First)
 	for _, b := range f.Batches {
 		out = append(out, tagBatches)

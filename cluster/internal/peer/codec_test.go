@@ -35,7 +35,7 @@ func TestFrameIsProtobuf(t *testing.T) {
 
 // A later version may add fields.
 func TestFrameSkipsUnknownFields(t *testing.T) {
-	raw := []byte{4<<3 | 0, 150, 1, tagFirst, 7, 5<<3 | 2, 3, 1, 2, 3, 6<<3 | 1, 1, 2, 3, 4, 5, 6, 7, 8, 7<<3 | 5, 1, 2, 3, 4, tagBatches, 1, 'x'}
+	raw := []byte{4 << 3, 150, 1, tagFirst, 7, 5<<3 | 2, 3, 1, 2, 3, 6<<3 | 1, 1, 2, 3, 4, 5, 6, 7, 8, 7<<3 | 5, 1, 2, 3, 4, tagBatches, 1, 'x'}
 	var f peerpb.Frame
 	require.NoError(t, newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(raw)}, &f))
 	require.EqualValues(t, 7, f.First)
@@ -58,6 +58,6 @@ func FuzzFrame(f *testing.F) {
 		var again peerpb.Frame
 		require.NoError(t, newCodec().Unmarshal(data, &again))
 		require.Equal(t, got.First, again.First)
-		require.Equal(t, len(got.Batches), len(again.Batches))
+		require.Len(t, again.Batches, len(got.Batches))
 	})
 }

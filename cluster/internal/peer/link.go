@@ -41,7 +41,7 @@ type item struct {
 	done  func(error)
 }
 
-func newLink(r *remote, number uint64, ctx context.Context) *link {
+func newLink(ctx context.Context, r *remote, number uint64) *link {
 	return &link{remote: r, number: number, ctx: ctx, wake: make(chan struct{}, 1), first: 1}
 }
 

@@ -59,7 +59,7 @@ func (r *remote) setUp() {
 	if r.link == nil {
 		r.links++
 		lost, lose := context.WithCancelCause(context.Background())
-		l := newLink(r, r.links, lost)
+		l := newLink(lost, r, r.links)
 		if !r.mesh.spawn(l.run) {
 			lose(shoal.ErrClosed)
 			return
@@ -139,7 +139,6 @@ func (r *remote) dialOptions() []grpc.DialOption {
 		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithWriteBufferSize(ioBuffer),
 		grpc.WithReadBufferSize(ioBuffer),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newCodec()), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	}
 }

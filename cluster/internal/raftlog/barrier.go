@@ -71,7 +71,7 @@ func (l *Log) runBarriers(ctx context.Context) {
 // round returns once every other node that is up has applied what is applied here now.
 func (l *Log) round(ctx context.Context) {
 	index := l.fsm.watch.applied.Load()
-	members, _ := l.fsm.members()
+	members := l.fsm.members()
 	var wg sync.WaitGroup
 	for _, m := range members {
 		if m.node.Name != l.cfg.Self.Name {

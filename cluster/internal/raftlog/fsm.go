@@ -48,15 +48,15 @@ func newFSM(self string, sm shoal.StateMachine, peers Peers, log *slog.Logger) *
 	}
 }
 
-// members returns the up-set, in the order of the names, and a channel that closes when it changes.
-func (f *fsm) members() ([]member, <-chan struct{}) {
+// members returns the up-set, in the order of the names.
+func (f *fsm) members() []member {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ms := make([]member, 0, len(f.up))
 	for _, name := range slices.Sorted(maps.Keys(f.up)) {
 		ms = append(ms, *f.up[name])
 	}
-	return ms, f.changed
+	return ms
 }
 
 // member returns a node that is up, the greatest incarnation its name ever had, and a channel that closes on change.

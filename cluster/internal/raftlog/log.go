@@ -341,7 +341,7 @@ func (l *Log) Close() error {
 // State returns the leader's name, the nodes that are up and the applied index, as this node sees them.
 func (l *Log) State() (leader string, nodes []shoal.Node, applied uint64) {
 	_, id := l.raft.LeaderWithID()
-	members, _ := l.fsm.members()
+	members := l.fsm.members()
 	for _, m := range members {
 		nodes = append(nodes, m.node)
 	}

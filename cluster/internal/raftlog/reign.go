@@ -116,7 +116,7 @@ func (r *reign) of(m member) *grant {
 
 // overdue returns the nodes to give up now, and grants them nothing any more.
 func (r *reign) overdue() []nodeDown {
-	members, _ := r.log.fsm.members()
+	members := r.log.fsm.members()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -212,7 +212,7 @@ func (r *reign) appliedBy(name string, incarnation uint64) uint64 {
 // condemn makes sure that an incarnation gets no further lease, and returns who adopts its duties.
 func (r *reign) condemn(name string, incarnation uint64) (nodeDown, error) {
 	m, isUp, _, _ := r.log.fsm.member(name)
-	members, _ := r.log.fsm.members()
+	members := r.log.fsm.members()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ready {

@@ -268,7 +268,7 @@ func (f *follower) matches(req *raft.AppendEntriesRequest, resp *raft.AppendEntr
 		return
 	}
 	f.matched = raft.AppendEntriesRequest{
-		RPCHeader: req.RPCHeader, Term: req.Term, Leader: req.Leader, PrevLogEntry: index, PrevLogTerm: term,
+		RPCHeader: req.RPCHeader, Term: req.Term, PrevLogEntry: index, PrevLogTerm: term,
 	}
 	f.pokeIfNews()
 }
