@@ -12,9 +12,10 @@ import (
 // clusterNode is this broker's part in its cluster. It ties together:
 //
 //	routes.go        which filters this node has subscribers for, announced to all
-//	statemachine.go  what all nodes agree on: routes, owners of client IDs, retained messages
-//	forward.go       messages from node to node
-//	takeover.go      sessions that move between nodes
+//	statemachine.go  what all nodes agree on: routes, owners of client IDs (ownership.go), retained messages
+//	forward.go       messages to other nodes (peerqueue.go), and from them (receive.go)
+//	clustershare.go  shared groups that have members on several nodes
+//	takeover.go      sessions that come here, handover.go sessions that leave
 //	orphans.go       wills of nodes that were lost
 type clusterNode struct {
 	b     *Broker

@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"github.com/shoalmq/shoal/internal/codec"
+	"github.com/shoalmq/shoal/packets"
 )
 
 // Ownership: which node may serve a client. Every claim gets an epoch; whoever holds an older one can neither deliver nor
@@ -168,4 +169,48 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 		o.will = nil
 	}
 	return id, o
+}
+
+// announceSessions tells the cluster the sessions this node has, after it joined. Those that were claimed elsewhere meanwhile end here.
+func (n *clusterNode) announceSessions() {
+	all := n.b.sessions.all()
+	const chunk = 1000
+	for len(all) > 0 {
+		some := all[:min(chunk, len(all))]
+		all = all[len(some):]
+		cmd := command(cmdSessions)
+		for _, s := range some {
+			cmd = codec.AppendString(cmd, s.clientID)
+		}
+		result, err := n.c.Propose(n.life, cmd)
+		epochs, ok := result.([]uint64)
+		if err != nil || !ok || len(epochs) != len(some) {
+			return // this node was given up again; it will come back here
+		}
+		for i, s := range some {
+			s.mu.Lock()
+			s.epoch = epochs[i]
+			c := s.conn
+			s.mu.Unlock()
+			if epochs[i] != 0 {
+				continue
+			}
+			if c != nil {
+				c.kick(kicked{code: packets.SessionTakenOver, reason: "the client has connected to another node meanwhile"})
+			}
+			s.end()
+		}
+	}
+}
+
+// sessionEnded tells the cluster that a session is over.
+func (n *clusterNode) sessionEnded(id string, epoch uint64) {
+	if epoch != 0 {
+		n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdRelease), id), epoch), nil)
+	}
+}
+
+// willDone tells the cluster that a will was published or is void.
+func (n *clusterNode) willDone(id string, epoch uint64) {
+	n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdWillDone), id), epoch), nil)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // A client that is a program of its own writes lines to its standard output: "S 0" or "S 1" (or "Subscribed …") once it
-// has subscribed, with Session Present, and "M qos retain topic payload" for each message. To publish, it reads payloads from its standard input, one a
+// has subscribed, with Session Present, "M qos retain topic payload" for each message, and "E …" if the connection was lost. To publish, it reads payloads from its standard input, one a
 // line, and ends when all are acknowledged.
 
 // startListener runs a program that subscribes, and waits until it has.
@@ -39,6 +39,8 @@ func startListener(t *testing.T, cmd *exec.Cmd) *listener {
 				subscribed <- line
 			case strings.HasPrefix(line, "M "):
 				l.messages <- parseMessage(line)
+			case strings.HasPrefix(line, "E "):
+				l.messages <- message{topic: "the client says", payload: line}
 			}
 		}
 		_ = cmd.Wait() // it is ended by a signal

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -56,13 +57,16 @@ func run(m *testing.M) (status int, err error) {
 }
 
 func startCluster(ctx context.Context, n int) (brokers []*shoal.Broker, err error) {
+	// What the nodes have to complain about is shown with a test that fails.
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var join []string
 	for i := range n {
-		c := cluster.New(cluster.Config{Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join})
+		c := cluster.New(cluster.Config{Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join, Logger: log})
 		b, err := shoal.New(
 			shoal.WithListen("tcp://127.0.0.1:0", "ws://127.0.0.1:0"),
 			shoal.WithAnonymous(),
 			shoal.WithCluster(c),
+			shoal.WithLogger(log),
 		)
 		if err != nil {
 			return brokers, err

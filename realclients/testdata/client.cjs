@@ -37,7 +37,13 @@ function listen(host, port, version, clientId, keep, willTopic, willPayload, qos
       console.log('S', Number(ack.sessionPresent));
     });
   });
-  process.on('SIGINT', () => client.end(false, {}, () => process.exit(0)));
+  let leaving = false;
+  client.on('disconnect', (packet) => console.log('E', 'DISCONNECT', packet.reasonCode));
+  client.on('close', () => leaving || console.log('E', 'closed'));
+  process.on('SIGINT', () => {
+    leaving = true;
+    client.end(false, {}, () => process.exit(0));
+  });
 }
 
 function publish(host, port, version, clientId, qos, retain, topic) {

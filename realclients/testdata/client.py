@@ -29,7 +29,7 @@ def make(version, client_id, keep):
 
 def listen(host, port, version, client_id, keep, will_topic, will_payload, qos, *filters):
     client, options = make(int(version), client_id, keep == "1")
-    present = False
+    present = leaving = False
 
     def on_connect(client, userdata, flags, reason, properties):
         nonlocal present
@@ -44,10 +44,20 @@ def listen(host, port, version, client_id, keep, will_topic, will_payload, qos, 
     def on_message(client, userdata, message):
         say("M", message.qos, int(message.retain), message.topic, message.payload.decode())
 
+    def on_disconnect(client, userdata, flags, reason, properties):
+        if not leaving:
+            say("E", reason)
+
+    def leave(*_):
+        nonlocal leaving
+        leaving = True
+        client.disconnect()
+
     client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    client.on_disconnect = on_disconnect
     if will_topic:
         client.will_set(will_topic, will_payload, qos=1)
-    signal.signal(signal.SIGINT, lambda *_: client.disconnect())
+    signal.signal(signal.SIGINT, leave)
     client.connect(host, int(port), **options)
     client.loop_forever()
 

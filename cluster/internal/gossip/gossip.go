@@ -132,7 +132,7 @@ func (g *Gossip) Run(ctx context.Context, self shoal.Node, update func(live []sh
 	var wg sync.WaitGroup
 	joinCtx, cancel := context.WithCancel(ctx)
 	wg.Go(func() { g.join(joinCtx, m) })
-	g.watch(ctx, m, self, update)
+	g.watch(ctx, self, update)
 	cancel()
 	err = m.Leave(leaveTimeout)
 	if err != nil {
@@ -187,10 +187,10 @@ func (g *Gossip) poke() {
 }
 
 // watch tells the set of live nodes whenever it changes.
-func (g *Gossip) watch(ctx context.Context, m *memberlist.Memberlist, self shoal.Node, update func([]shoal.Node)) {
+func (g *Gossip) watch(ctx context.Context, self shoal.Node, update func([]shoal.Node)) {
 	var last map[string]shoal.Node
 	for {
-		live := g.live(m, self)
+		live := g.live(self)
 		if last == nil || !maps.EqualFunc(live, last, equal) {
 			g.report(last, live)
 			last = live
@@ -209,7 +209,7 @@ func (g *Gossip) watch(ctx context.Context, m *memberlist.Memberlist, self shoal
 }
 
 // live returns the live nodes, self included.
-func (g *Gossip) live(m *memberlist.Memberlist, self shoal.Node) map[string]shoal.Node {
+func (g *Gossip) live(self shoal.Node) map[string]shoal.Node {
 	if n, _, err := nodecodec.Decode((*delegate)(g).NodeMeta(0)); err == nil {
 		self = n
 	}
@@ -249,7 +249,7 @@ func (g *Gossip) join(ctx context.Context, m *memberlist.Memberlist) {
 	seen := make(map[string]time.Time)
 	for {
 		var wg sync.WaitGroup
-		for _, addr := range g.missing(ctx, m, seen) {
+		for _, addr := range g.missing(ctx, seen) {
 			wg.Go(func() {
 				if _, err := m.Join([]string{addr}); err != nil {
 					g.cfg.Logger.Debug("joining", "addr", addr, "err", err)
@@ -268,7 +268,7 @@ func (g *Gossip) join(ctx context.Context, m *memberlist.Memberlist) {
 }
 
 // missing returns the addresses where there should be a member and is none.
-func (g *Gossip) missing(ctx context.Context, m *memberlist.Memberlist, seen map[string]time.Time) []string {
+func (g *Gossip) missing(ctx context.Context, seen map[string]time.Time) []string {
 	here := make(map[string]bool)
 	for _, member := range g.memberInfos() {
 		here[member.addr] = true

@@ -1,0 +1,99 @@
+package shoal
+
+import (
+	"math/rand/v2"
+	"strings"
+)
+
+// pickGroup chooses who of a shared group gets the message: a member of this node that is online; else one of another node;
+// else one that is away, here or there (guarantee 7). A choice of another node is added to sc.sends.
+func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
+	local := n.b.groups.get(name)
+	online, all := 0, 0
+	if local != nil {
+		online, all = local.count()
+	}
+	if online > 0 {
+		if n.b.deliverShared(sc, local) {
+			return true
+		}
+	}
+	rt := n.state.pickNode(name, n.self.Name)
+	if rt != nil && (rt.online > 0 || all == 0) {
+		s := sc.sendTo(rt.peer)
+		s.groups = append(s.groups, name)
+		return true
+	}
+	if all > 0 {
+		n.b.deliverShared(sc, local)
+		return true
+	}
+	return false
+}
+
+// pickNode returns another node's route of a group, by chance, weighted by the members that are online, or, if there are none,
+// by all; nil if there is none.
+func (a *agreed) pickNode(name, self string) *route {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	online, all := 0, 0
+	for node, rt := range a.shares[name] {
+		if node != self {
+			online += rt.online
+			all += rt.all
+		}
+	}
+	if all == 0 {
+		return nil
+	}
+	weight := func(rt *route) int { return rt.online }
+	total := online
+	if online == 0 {
+		weight, total = func(rt *route) int { return rt.all }, all
+	}
+	at := rand.IntN(total)
+	for node, rt := range a.shares[name] {
+		if node == self {
+			continue
+		}
+		if at -= weight(rt); at < 0 {
+			return rt
+		}
+	}
+	return nil
+}
+
+// routeGroup routes the message in sc.r to a group alone.
+func (n *clusterNode) routeGroup(sc *scratch, name string) bool {
+	sc.sends = sc.sends[:0]
+	found := n.pickGroup(sc, name)
+	for i := range sc.sends {
+		sc.sends[i].peer.send(sc, sc.sends[i].groups)
+	}
+	if !found {
+		n.b.drop(DroppedEvent{TopicName: strings.Clone(sc.r.p.TopicName), QoS: sc.r.qos(), Reason: DropSessionEnded})
+	}
+	return found
+}
+
+// groupOnline reports whether another node has a member of a group that is online.
+func (n *clusterNode) groupOnline(name string) bool {
+	rt := n.state.pickNode(name, n.self.Name)
+	return rt != nil && rt.online > 0
+}
+
+// notHere returns the groups that this node was picked for and should not serve: their last member has left while the message was on its way,
+// or is away while another node has one online. A message that was passed on for that reason is not passed on again.
+func (n *clusterNode) notHere(groups []string, again bool) (others []string) {
+	for _, name := range groups {
+		g := n.b.groups.get(name)
+		if g == nil {
+			others = append(others, name)
+			continue
+		}
+		if online, _ := g.count(); online == 0 && !again && n.groupOnline(name) {
+			others = append(others, name)
+		}
+	}
+	return others
+}

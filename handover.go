@@ -1,0 +1,183 @@
+package shoal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+func answer(kind byte) []byte { return append(versioned(nil), kind) }
+
+// Serve implements StateMachine.
+func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]byte, error) {
+	n := (*clusterNode)(sm)
+	r, err := openRecord(req)
+	if err != nil {
+		return nil, err
+	}
+	switch kind := r.Byte(); kind {
+	case callOffer, callFetch:
+		id, epoch, cleanStart := r.String(), r.Uint(), r.Bool()
+		if r.Err() != nil {
+			return nil, r.Err()
+		}
+		if kind == callOffer {
+			return n.offer(ctx, id, epoch, cleanStart)
+		}
+		return n.handOver(ctx, id, epoch)
+	case callFlush:
+		return versioned(nil), n.flushTo(ctx, node)
+	default:
+		return nil, fmt.Errorf("shoal: unknown request %d", kind)
+	}
+}
+
+// outclaimed reports whether a claim is not the last one.
+func (n *clusterNode) outclaimed(id string, epoch uint64) bool {
+	o := n.state.owner(id)
+	return o == nil || o.epoch != epoch
+}
+
+// offer ends the client's connection here and returns the session's subscriptions; or, on a clean start, ends the session.
+func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanStart bool) ([]byte, error) {
+	release, err := n.b.sessions.claim(id, ctx.Done())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if n.outclaimed(id, epoch) {
+		return answer(answerOutclaimed), nil
+	}
+	s := n.b.sessions.get(id)
+	if s == nil {
+		return answer(answerNone), nil
+	}
+	if n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
+		_ = n.routes.settleAll(ctx) // a session that is over has no routes when the client hears of it; or a little later
+		return answer(answerNone), nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return answer(answerNone), nil
+	}
+	b := codec.AppendUint(answer(answerSession), uint64(s.expiry))
+	b = codec.AppendUint(b, uint64(len(s.subs)))
+	for _, sub := range s.subs {
+		b = appendSubscription(b, sub)
+	}
+	return b, nil
+}
+
+// handOver returns the whole session. It stays here, collecting, until the move is agreed.
+func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]byte, error) {
+	release, err := n.b.sessions.claim(id, ctx.Done())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if n.outclaimed(id, epoch) {
+		return answer(answerOutclaimed), nil
+	}
+	s := n.b.sessions.get(id)
+	if s == nil {
+		return answer(answerNone), nil
+	}
+	n.gather(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.conn != nil {
+		return answer(answerNone), nil
+	}
+	s.moving = true
+	b := answer(answerSession)
+	count := 0
+	var entries []byte
+	s.core.Entries(func(e *core.Entry) {
+		count++
+		entries = appendEntry(entries, e)
+	})
+	b = append(codec.AppendUint(b, uint64(count)), entries...)
+	ids := s.core.Unreleased()
+	b = codec.AppendUint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = codec.AppendUint(b, uint64(id))
+	}
+	return b, nil
+}
+
+// gather lets everything that any node has routed to this one arrive. A node that does not answer holds nothing up for long: it is being given up.
+func (n *clusterNode) gather(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	nodes := n.otherNodes()
+	done := make(chan error, len(nodes))
+	for _, node := range nodes {
+		go func() {
+			_, err := n.c.Call(ctx, node, request(callFlush))
+			done <- err
+		}()
+	}
+	_ = n.gate.pass(ctx)
+	for range nodes {
+		if err := <-done; err != nil {
+			n.b.log.Debug("a node did not say that everything has arrived", "node", n.self.Name, "error", err)
+		}
+	}
+	_ = n.gate.pass(ctx) // what arrived is with its sessions
+}
+
+const gatherTimeout = 2 * time.Second
+
+func (n *clusterNode) otherNodes() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var names []string
+	for name := range n.live {
+		if name != n.self.Name {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// flushTo returns when everything routed to a node before has been accepted there.
+func (n *clusterNode) flushTo(ctx context.Context, node string) error {
+	if err := n.gate.pass(ctx); err != nil {
+		return err
+	}
+	p := n.peer(node)
+	p.flush()
+	return p.drain(ctx)
+}
+
+// fence takes the connection of a client that was claimed by another node. It is called on Apply's goroutine.
+func (n *clusterNode) fence(id string) {
+	s := n.b.sessions.get(id)
+	if s == nil || !n.up.Load() {
+		return
+	}
+	s.mu.Lock()
+	had := s.conn != nil
+	s.mu.Unlock()
+	if !had || s.letGo() == nil {
+		return
+	}
+	n.wg.Go(func() { n.b.evict(n.life, s, false, packets.SessionTakenOver) })
+}
+
+// handedOver forgets a session that has moved. It is called on Apply's goroutine.
+func (n *clusterNode) handedOver(id string) {
+	s := n.b.sessions.get(id)
+	if s == nil || !n.up.Load() {
+		return
+	}
+	s.mu.Lock()
+	s.moved = true
+	s.mu.Unlock()
+	n.wg.Go(s.end)
+}
