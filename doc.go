@@ -59,5 +59,5 @@
 //   - session.go, subscribe.go, shared.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
 //   - journal.go, durable.go, records.go: what is stored, and how
-//   - clusternode.go, routes.go, forward.go, statemachine.go, snapshot.go, ownership.go, takeover.go, orphans.go: a node among others
+//   - clusternode.go, which lists the files of a node among others
 package shoal

@@ -156,7 +156,9 @@ func (n *clusterNode) flushTo(ctx context.Context, node string) error {
 }
 
 // fence takes the connection of a client that was claimed by another node. It is called on Apply's goroutine.
-func (n *clusterNode) fence(id string) {
+//
+// On a clean start the session there ends, which its will must know.
+func (n *clusterNode) fence(id string, cleanStart bool) {
 	s := n.b.sessions.get(id)
 	if s == nil || !n.up.Load() {
 		return
@@ -167,7 +169,7 @@ func (n *clusterNode) fence(id string) {
 	if !had || s.letGo() == nil {
 		return
 	}
-	n.wg.Go(func() { n.b.evict(n.life, s, false, packets.SessionTakenOver) })
+	n.wg.Go(func() { n.b.evict(n.life, s, cleanStart, packets.SessionTakenOver) })
 }
 
 // handedOver forgets a session that has moved. It is called on Apply's goroutine.

@@ -18,6 +18,7 @@ type claimResult struct {
 func (a *agreed) claim(node string, r *codec.Reader) any {
 	id := r.String()
 	will := append([]byte(nil), r.Bytes()...)
+	cleanStart := r.Bool()
 	if r.Err() != nil {
 		return r.Err()
 	}
@@ -38,7 +39,7 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		a.n.reclaimed(id)
 	}
 	if node != a.n.self.Name {
-		a.n.fence(id)
+		a.n.fence(id, cleanStart)
 	}
 	return claimResult{epoch: next.epoch, home: o.home}
 }

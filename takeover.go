@@ -43,7 +43,7 @@ func request(kind byte) []byte { return append(versioned(nil), kind) }
 // local claim on the ClientID.
 func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, expiry uint32, w *will) (epoch uint64, err error) {
 	cmd := codec.AppendString(command(cmdClaim), id)
-	cmd = codec.AppendBytes(cmd, encodeWill(w, expiry))
+	cmd = codec.AppendBool(codec.AppendBytes(cmd, encodeWill(w, expiry)), cleanStart)
 	result, err := n.c.Propose(ctx, cmd)
 	if err != nil {
 		return 0, fmt.Errorf("claim client: %w", err)
