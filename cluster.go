@@ -22,7 +22,8 @@ type Node struct {
 // Cluster is what WithCluster takes: who this node is, a Discovery and a Replicator. Package cluster makes one out of
 // gossip, raft and gRPC.
 type Cluster interface {
-	// Self returns this node, or an error that says what is wrong with the configuration. No I/O.
+	// Self returns this node, or an error that says what is wrong with the configuration. No I/O. Attributes that are known only after Start,
+	// such as addresses, may be missing.
 	Self() (Node, error)
 	Discovery
 	Replicator
@@ -31,7 +32,7 @@ type Cluster interface {
 // Discovery finds the nodes of the cluster: gossip, a static list and DNS all have this shape.
 type Discovery interface {
 	// Run announces self and calls update with the full set of live nodes, self included, every time it changes. It
-	// returns nil when ctx ends, after leaving; or an error if it could not begin. It never calls update concurrently.
+	// returns nil when ctx ends, after leaving; or an error if it could not begin. Where a Replicator is the same value, Run waits for its Start. It never calls update concurrently.
 	Run(ctx context.Context, self Node, update func(live []Node)) error
 }
 
@@ -50,7 +51,8 @@ type Replicator interface {
 	// Propose hands cmd to the agreed order and returns, once it is committed and applied on this node, what
 	// StateMachine.Apply returned for it. Commands that one goroutine proposes one after another, and commands handed to
 	// ProposeAsync, are applied in that order. A command is applied exactly once, also when the leader changes meanwhile.
-	// An error is ErrNotReplicated (wrapped) or ctx's; the command may nevertheless be applied later.
+	// An error is ErrNotReplicated (wrapped) or ctx's; the command may nevertheless have been applied, or be applied later: when this node
+	// learns of it from a snapshot, for example, its result is unknown.
 	Propose(ctx context.Context, cmd []byte) (any, error)
 
 	// ProposeAsync is Propose without waiting: it enqueues cmd, in the order of the calls, and calls done on another goroutine. It blocks
@@ -62,8 +64,8 @@ type Replicator interface {
 	Barrier(ctx context.Context) error
 
 	// Forward sends batch to a node, behind everything sent there before, and calls done once: with nil when the node
-	// accepted it (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped) or ErrClosed. It
-	// never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
+	// accepted it (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped), ErrClosed, or that the other node
+	// refused it. It never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
 	// called on a goroutine of the Replicator's and must not block.
 	Forward(node string, batch []byte, done func(error))
 

@@ -46,3 +46,14 @@ func TestReadmeNamesTests(t *testing.T) {
 		require.True(t, found, "%s has no %s", ref[1], ref[2])
 	}
 }
+
+// Every file that the package's documentation names exists.
+func TestDocNamesFiles(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	named := regexp.MustCompile(`\b[a-z]+\.go\b`).FindAllString(string(doc), -1)
+	require.NotEmpty(t, named)
+	for _, file := range named {
+		require.FileExists(t, file)
+	}
+}

@@ -61,7 +61,11 @@ func startCluster(ctx context.Context, n int) (brokers []*shoal.Broker, err erro
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var join []string
 	for i := range n {
-		c := cluster.New(cluster.Config{Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join, Logger: log})
+		c := cluster.New(cluster.Config{
+			Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join, Logger: log,
+			// No node is lost here, and none is to be given up because a busy machine let it wait.
+			LeaseDuration: 15 * time.Second, HeartbeatTimeout: 3 * time.Second, ElectionTimeout: 3 * time.Second,
+		})
 		b, err := shoal.New(
 			shoal.WithListen("tcp://127.0.0.1:0", "ws://127.0.0.1:0"),
 			shoal.WithAnonymous(),
