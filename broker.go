@@ -358,9 +358,15 @@ func (b *Broker) drain(ctx context.Context) error {
 	}
 	conns := b.kickAll(kicked{code: code, reason: "the server is shutting down", reference: reference})
 	b.sessions.closeLocal()
+	for _, c := range conns { // their wills are published before the end of everything
+		select {
+		case <-c.stopped:
+		case <-ctx.Done():
+		}
+	}
 	var err error
 	if b.cluster != nil {
-		err = b.cluster.stop(ctx, conns)
+		err = b.cluster.stop(ctx)
 	}
 	b.retained.stop()
 	b.kill()

@@ -125,15 +125,9 @@ func (n *clusterNode) serverReference() string {
 }
 
 // stop leaves the cluster, after the connections have ended.
-func (n *clusterNode) stop(ctx context.Context, conns []*conn) error {
+func (n *clusterNode) stop(ctx context.Context) error {
 	if n.life == nil {
 		return nil
-	}
-	for _, c := range conns {
-		select {
-		case <-c.stopped:
-		case <-ctx.Done():
-		}
 	}
 	n.flushPeers(ctx)
 	n.announced.Store(false)

@@ -133,11 +133,17 @@ func (b *Broker) awaitStored(r *routing) {
 // routeLocal delivers to the targets in sc.matches. Shared groups are dealt with by the cluster, if there is one, which decides
 // between nodes; picked, if not nil, names the groups that another node has chosen this one for.
 func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
-	sc.overlap = sc.overlap[:0]
+	sc.overlap, sc.locals = sc.overlap[:0], sc.locals[:0]
 	for _, t := range sc.matches {
 		switch t := t.(type) {
 		case *subscription:
 			matched = true
+			if t.local != nil && len(t.local.subs) > 1 {
+				if slices.Contains(sc.locals, t.local) {
+					continue // another filter of the same subscription has matched
+				}
+				sc.locals = append(sc.locals, t.local)
+			}
 			if t.s != nil && t.s.several.Load() {
 				sc.overlap = append(sc.overlap, t)
 				continue

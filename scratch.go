@@ -19,6 +19,7 @@ type scratch struct {
 	matches []target
 	remote  []*route
 	overlap []*subscription
+	locals  []*Subscription
 	soiled  []*conn
 	peers   []*peerQueue
 	sends   []send
@@ -43,6 +44,7 @@ func (sc *scratch) release() {
 	clear(sc.matches[:cap(sc.matches)])
 	clear(sc.remote[:cap(sc.remote)])
 	clear(sc.overlap[:cap(sc.overlap)])
+	clear(sc.locals[:cap(sc.locals)])
 	if cap(sc.matches) > 4096 {
 		sc.matches, sc.overlap = nil, nil
 	}
