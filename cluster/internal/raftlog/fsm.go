@@ -34,6 +34,8 @@ type fsm struct {
 	onApplied   func(index uint64, size int)
 	watch       indexWatch
 	lastApplied uint64
+	// complete tells this node's proposers of the entry that is being applied; nil if it was another node's.
+	complete func()
 
 	mu      sync.Mutex
 	up      map[string]*member
@@ -83,6 +85,11 @@ func (f *fsm) Apply(l *raft.Log) any {
 	f.apply(l.Index, l.Data)
 	f.lastApplied = l.Index
 	f.watch.reach(l.Index)
+	if f.complete != nil {
+		// Whoever proposed this hears of it only now: a Barrier of theirs must cover it.
+		f.complete()
+		f.complete = nil
+	}
 	f.onApplied(l.Index, len(l.Data))
 	return nil
 }
@@ -121,7 +128,7 @@ func (f *fsm) applyBatch(index uint64, data []byte) error {
 	m := f.up[h.node]
 	if m == nil || m.node.Incarnation != h.incarnation {
 		if own {
-			f.onOwnBatch(h, nil, false)
+			f.complete = func() { f.onOwnBatch(h, nil, false) }
 		}
 		return nil
 	}
@@ -144,7 +151,7 @@ func (f *fsm) applyBatch(index uint64, data []byte) error {
 	m.seq = h.first + h.count - 1
 	f.mu.Unlock()
 	if own {
-		f.onOwnBatch(h, results, true)
+		f.complete = func() { f.onOwnBatch(h, results, true) }
 	}
 	return nil
 }
