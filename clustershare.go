@@ -64,7 +64,7 @@ func (a *agreed) pickNode(name, self string) *route {
 }
 
 // routeGroup routes the message in sc.r to a group alone.
-func (n *clusterNode) routeGroup(sc *scratch, name string) bool {
+func (n *clusterNode) routeGroup(sc *scratch, name string) {
 	sc.sends = sc.sends[:0]
 	found := n.pickGroup(sc, name)
 	for i := range sc.sends {
@@ -73,7 +73,6 @@ func (n *clusterNode) routeGroup(sc *scratch, name string) bool {
 	if !found {
 		n.b.drop(DroppedEvent{TopicName: strings.Clone(sc.r.p.TopicName), QoS: sc.r.qos(), Reason: DropSessionEnded})
 	}
-	return found
 }
 
 // groupOnline reports whether another node has a member of a group that is online.

@@ -102,7 +102,7 @@ func (c *conn) run() {
 	c.rd.Close()
 	c.dropAcks()
 	if c.established {
-		c.detach(end)
+		c.detach()
 	}
 	close(c.stopped)
 	c.goodbye(end)

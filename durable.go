@@ -32,11 +32,11 @@ func numberKey(kind byte, n uint64) []byte { return binary.BigEndian.AppendUint6
 func receivedKey(id uint16) []byte { return binary.BigEndian.AppendUint16([]byte{'r'}, id) }
 
 func entryOp(client string, e *core.Entry) Op {
-	return Op{Space: sessionSpace(client), Key: numberKey('q', e.Seq), Value: appendEntry(versioned(nil), e)}
+	return Op{Space: sessionSpace(client), Key: numberKey('q', e.Seq), Value: appendEntry(newRecord(), e)}
 }
 
 func stateOp(client string, e *core.Entry) Op {
-	v := codec.AppendUint(versioned(nil), uint64(e.PacketID))
+	v := codec.AppendUint(newRecord(), uint64(e.PacketID))
 	return Op{Space: sessionSpace(client), Key: numberKey('p', e.Seq), Value: append(v, byte(e.State))}
 }
 
@@ -57,7 +57,7 @@ func (s *session) logMeta() {
 		s.logEndAlways()
 		return
 	}
-	v := codec.AppendUint(versioned(nil), uint64(s.expiry))
+	v := codec.AppendUint(newRecord(), uint64(s.expiry))
 	var away int64
 	if s.conn == nil && !s.away.IsZero() {
 		away = s.away.Unix()
@@ -96,7 +96,7 @@ func (s *session) logEndAlways() {
 func (s *session) logSubscription(sub *subscription) {
 	if s.durable {
 		s.b.journal.write(Op{
-			Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, sub.filter...), Value: appendSubscription(versioned(nil), sub),
+			Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, sub.filter...), Value: appendSubscription(newRecord(), sub),
 		})
 	}
 }

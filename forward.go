@@ -76,7 +76,7 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 	}
 	first := p.batch == nil
 	if first {
-		p.batch = &outgoing{buf: versioned(nil)}
+		p.batch = &outgoing{buf: newRecord()}
 	}
 	o := p.batch
 	o.buf = appendForward(o.buf, r, groups)

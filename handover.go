@@ -10,7 +10,7 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-func answer(kind byte) []byte { return append(versioned(nil), kind) }
+func answer(kind byte) []byte { return append(newRecord(), kind) }
 
 // Serve implements StateMachine.
 func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]byte, error) {
@@ -30,7 +30,7 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		}
 		return n.handOver(ctx, id, epoch)
 	case callFlush:
-		return versioned(nil), n.flushTo(ctx, node)
+		return newRecord(), n.flushTo(ctx, node)
 	default:
 		return nil, fmt.Errorf("shoal: unknown request %d", kind)
 	}

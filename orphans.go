@@ -19,7 +19,7 @@ func encodeWill(w *will, expiry uint32) []byte {
 	if limit := time.Duration(expiry) * time.Second; expiry != neverExpires && limit < delay {
 		delay = limit // the will is due when the session ends
 	}
-	b := codec.AppendUint(versioned(nil), uint64(delay/time.Second))
+	b := codec.AppendUint(newRecord(), uint64(delay/time.Second))
 	flags := byte(w.message.QoS)
 	if w.message.Retain {
 		flags |= flagRetain

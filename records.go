@@ -169,8 +169,8 @@ func publishOfMessage(m *core.Message) packets.Publish {
 	return p
 }
 
-// versioned begins a record.
-func versioned(b []byte) []byte { return append(b, recordVersion) }
+// newRecord begins a record.
+func newRecord() []byte { return append(make([]byte, 0, 64), recordVersion) }
 
 // openRecord checks the version byte of a record.
 func openRecord(b []byte) (*codec.Reader, error) {

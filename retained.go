@@ -98,7 +98,7 @@ func retainedOp(m *core.Message) Op {
 	if len(m.Payload) == 0 {
 		return Op{Space: spaceRetained, Key: []byte(m.TopicName)}
 	}
-	return Op{Space: spaceRetained, Key: []byte(m.TopicName), Value: appendMessage(versioned(nil), m)}
+	return Op{Space: spaceRetained, Key: []byte(m.TopicName), Value: appendMessage(newRecord(), m)}
 }
 
 // sendRetained sends a new subscription the retained messages that match [MQTT-3.3.1-9..11]; none to a shared one.
@@ -137,7 +137,6 @@ func (s *session) deliverRetained(sc *scratch, m *core.Message, sub *subscriptio
 	}
 	s.b.metrics.delivered.Add(1)
 	e := core.Entry{Msg: m, QoS: min(m.QoS, sub.qos), Retain: true, SubIDs: sub.ids}
-	full := false
 	if e.QoS > 0 {
 		s.core.PushRetained(e)
 		s.pump(sc.nano)
@@ -146,7 +145,7 @@ func (s *session) deliverRetained(sc *scratch, m *core.Message, sub *subscriptio
 	if e.QoS == 0 && c.broken == nil && !s.core.SendQoS0(&c.out, &e, sc.nano) {
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: m.TopicName, Reason: DropTooLarge})
 	}
-	full = e.QoS == 0 && c.out.Len() >= s.b.limits.OutboxBytes
+	full := e.QoS == 0 && c.out.Len() >= s.b.limits.OutboxBytes
 	c.mu.Unlock()
 	s.mu.Unlock()
 	sc.soil(c)

@@ -23,7 +23,6 @@ type localRoutes struct {
 	settled uint64            // everything up to this generation is known to all
 	changed map[string]uint64 // the generation of the last change of a route that is not settled
 	done    chan struct{}     // closed, and made anew, when settled grows
-	err     error
 	wake    chan struct{}
 }
 

@@ -189,7 +189,7 @@ func (s *session) pump(now int64) {
 }
 
 // detach lets go of the connection, when it has ended.
-func (c *conn) detach(end ended) {
+func (c *conn) detach() {
 	s := c.s
 	s.mu.Lock()
 	if s.conn != c {

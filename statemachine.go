@@ -64,7 +64,7 @@ const (
 	cmdSessions
 )
 
-func command(kind byte) []byte { return append(versioned(nil), kind) }
+func command(kind byte) []byte { return append(newRecord(), kind) }
 
 // stateMachine is the node as its Replicator sees it.
 type stateMachine clusterNode

@@ -37,7 +37,7 @@ const (
 	answerOutclaimed             // somebody else has claimed the client since
 )
 
-func request(kind byte) []byte { return append(versioned(nil), kind) }
+func request(kind byte) []byte { return append(newRecord(), kind) }
 
 // claim makes this node the owner of a client and brings its session here, if it is elsewhere and not to be discarded. The caller has the
 // local claim on the ClientID.

@@ -248,7 +248,7 @@ func (w *world) kill(name string) {
 	w.net.Kill(name)
 	go func() {
 		n.cancel()
-		<-n.done
+		<-n.done //nolint:errcheck // it was killed
 		_ = n.Close()
 	}()
 }
@@ -261,7 +261,7 @@ func (w *world) stopAll() {
 		wg.Go(func() {
 			_ = n.Close()
 			n.cancel()
-			<-n.done
+			<-n.done //nolint:errcheck // the test is over
 		})
 	}
 	wg.Wait()

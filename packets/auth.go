@@ -29,7 +29,7 @@ func (p *Auth) check(f *fault) {
 	f.checkReasonCode(p.ReasonCode)
 	p.Properties.checkAuthentication(f, place(TypeAuth))
 	if p.ReasonCode != Success && !p.Properties.AuthenticationMethod.Set {
-		f.failProperty(place(TypeAuth), idAuthenticationMethod, ProtocolError, "must be there")
+		f.failProperty(place(TypeAuth), idAuthenticationMethod, "must be there")
 	}
 }
 

@@ -77,7 +77,7 @@ func checkNumber[T byte | uint16 | uint32](c propertyCheck, id propertyID, o Opt
 // checkAuthentication holds both ways to the rule that Authentication Data needs a method.
 func (p *Properties) checkAuthentication(f *fault, at place) {
 	if p.AuthenticationData != nil && !p.AuthenticationMethod.Set {
-		f.failProperty(at, idAuthenticationData, ProtocolError, "needs an Authentication Method")
+		f.failProperty(at, idAuthenticationData, "needs an Authentication Method")
 	}
 }
 

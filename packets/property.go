@@ -150,15 +150,15 @@ func (f *fault) checkNumber(at place, id propertyID, v uint32) {
 		idRetainAvailable, idWildcardSubscriptionAvailable, idSubscriptionIdentifierAvailable,
 		idSharedSubscriptionAvailable:
 		if v > 1 {
-			f.failProperty(at, id, ProtocolError, "must be 0 or 1")
+			f.failProperty(at, id, "must be 0 or 1")
 		}
 	case idReceiveMaximum, idMaximumPacketSize:
 		if v == 0 {
-			f.failProperty(at, id, ProtocolError, "must not be 0")
+			f.failProperty(at, id, "must not be 0")
 		}
 	case idSubscriptionIdentifier:
 		if v == 0 || v > MaxRemainingLength {
-			f.failProperty(at, id, ProtocolError, "must be 1 to 268,435,455")
+			f.failProperty(at, id, "must be 1 to 268,435,455")
 		}
 	case idTopicAlias:
 		if v == 0 {
@@ -168,12 +168,12 @@ func (f *fault) checkNumber(at place, id propertyID, v uint32) {
 }
 
 // failProperty names the place's section as the clause, since most of these rules have no number.
-func (f *fault) failProperty(at place, id propertyID, code ReasonCode, problem string) {
+func (f *fault) failProperty(at place, id propertyID, problem string) {
 	field := propertyNames[id]
 	if at == willProperties {
 		field = "Will Properties, " + field
 	}
-	f.fail(code, field, problem, propertySections[at])
+	f.fail(ProtocolError, field, problem, propertySections[at])
 }
 
 func (f *fault) failNotAllowed(at place, id propertyID) {
@@ -185,5 +185,5 @@ func (f *fault) failNotAllowed(at place, id propertyID) {
 }
 
 func (f *fault) failTwice(at place, id propertyID) {
-	f.failProperty(at, id, ProtocolError, "must not be there more than once")
+	f.failProperty(at, id, "must not be there more than once")
 }

@@ -1,7 +1,6 @@
 package clustertest_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -208,7 +207,7 @@ func (c *client) closed() *packets.Disconnect {
 	for {
 		p, err := c.read(patience)
 		if err != nil {
-			require.False(c.t, errors.Is(err, os.ErrDeadlineExceeded), "the connection did not end")
+			require.NotErrorIs(c.t, err, os.ErrDeadlineExceeded, "the connection did not end")
 			return d
 		}
 		if dis, ok := p.(*packets.Disconnect); ok {

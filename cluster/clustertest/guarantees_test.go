@@ -181,10 +181,10 @@ func TestStreamFollowsSession(t *testing.T) {
 				const messages = 600
 				sub := connect(t, c, 0, "x", expiry(600))
 				sub.subscribe(2, "s")
+				pub := connect(t, c, 2, "pub", clean)
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					pub := connect(t, c, 2, "pub", clean)
 					for _, p := range numbered(messages) {
 						pub.post("s", p, qos, false)
 						time.Sleep(time.Millisecond) // virtual: spreads the stream over the moves

@@ -62,7 +62,7 @@ func Parse(raw string) (Endpoint, error) {
 // Listen binds the endpoint. tlsConfig is used if the endpoint wants TLS.
 func (e Endpoint) Listen(ctx context.Context, tlsConfig *tls.Config) (net.Listener, error) {
 	if e.Network == "unix" {
-		removeStale(e.Address)
+		removeStale(ctx, e.Address)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, e.Network, e.Address)
@@ -83,11 +83,12 @@ func (e Endpoint) Listen(ctx context.Context, tlsConfig *tls.Config) (net.Listen
 }
 
 // removeStale removes a socket file that nobody listens on, as a killed process leaves it behind.
-func removeStale(path string) {
+func removeStale(ctx context.Context, path string) {
 	if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
 		return
 	}
-	c, err := net.Dial("unix", path)
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = c.Close()
 		return

@@ -8,6 +8,7 @@ import (
 // State is how far the delivery of an Entry has come.
 type State byte
 
+// The states, in their order.
 const (
 	Queued   State = iota // not sent yet, or to be sent for the first time
 	Sent                  // PUBLISH sent, waiting for PUBACK or PUBREC
@@ -31,6 +32,7 @@ type Entry struct {
 // Why says how an Entry ended.
 type Why byte
 
+// The ways an Entry ends.
 const (
 	Acknowledged Why = iota // the client took it
 	Refused                 // the client answered with a reason code of 0x80 or more
@@ -127,8 +129,10 @@ func (s *Session) Attached() bool { return s.attached }
 // Version returns the protocol version of the connection.
 func (s *Session) Version() packets.Version { return s.conn.Version }
 
-// Len returns the number of messages that wait or are in flight, Bytes what they cost.
-func (s *Session) Len() int   { return s.live }
+// Len returns the number of messages that wait or are in flight.
+func (s *Session) Len() int { return s.live }
+
+// Bytes returns what they cost.
 func (s *Session) Bytes() int { return s.bytes }
 
 // InFlight returns the number of messages that were sent and are not acknowledged.

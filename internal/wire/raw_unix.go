@@ -30,9 +30,9 @@ func (r *Reader) tryRead(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), r.buf[r.w:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			r.Release()
 			return false
 		case err != nil:
@@ -51,9 +51,9 @@ func (w *Writer) tryWrite(fd uintptr) bool {
 	for len(w.bufs) > 0 {
 		n, err := syscall.Write(int(fd), w.bufs[0])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			return true
 		case err != nil:
 			w.err = err

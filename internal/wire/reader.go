@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -60,7 +61,7 @@ func (r *Reader) Fill() error {
 	case r.n > 0:
 		err = nil
 	}
-	if err == io.EOF && r.w > r.r {
+	if errors.Is(err, io.EOF) && r.w > r.r {
 		return io.ErrUnexpectedEOF
 	}
 	return err

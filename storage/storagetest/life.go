@@ -79,7 +79,7 @@ func testReopen(t *testing.T, s suite) {
 	for round := range 4 {
 		st := s.reopen(t, dir)
 		requirePairs(t, want, scan(t, st, "s", nil), fmt.Sprint("after reopening ", round))
-		require.Len(t, scan(t, st, "dropped", nil), 0)
+		require.Empty(t, scan(t, st, "dropped", nil))
 		if round > 0 {
 			requirePairs(t, []pair{{"\x00\xff", ""}}, scan(t, st, "binary", nil), "binary key, empty value")
 		}

@@ -94,7 +94,7 @@ func testScanStops(t *testing.T, s suite) {
 			return nil
 		})
 		require.Equal(t, at, calls, "Scan went on after an error")
-		require.True(t, err == error(stop), "Scan must return the error of its function unchanged, and returned %v", err)
+		require.Equal(t, error(stop), err, "Scan must return the error of its function unchanged")
 	}
 	require.Len(t, scan(t, st, "s", nil), 2500, "the Storage must go on working")
 	commit(t, st, put("s", "new", "v"))

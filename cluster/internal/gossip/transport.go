@@ -72,8 +72,9 @@ func listen(nw network.Network, ip string, port int, advertiseIP string) (*trans
 		t := &transport{
 			net: nw, packets: p, streams: l, advertise: addr,
 			packetCh: make(chan *memberlist.Packet, packetBuffer), streamCh: make(chan net.Conn),
+			ctx: ctx, cancel: cancel,
 		}
-		t.ctx, t.cancel, bound = ctx, cancel, true
+		bound = true
 		return t, nil
 	}
 	return nil, errs
