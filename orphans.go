@@ -80,7 +80,21 @@ func (n *clusterNode) publishOrphans() {
 		}
 		n.wills[o.id] = w
 		n.mu.Unlock()
+		if now := n.state.owner(o.id); now == nil || now.epoch != o.epoch {
+			// The client came back before the will was among those that its return makes void.
+			n.forgetWill(o.id, o.epoch)
+			continue
+		}
 		w.connectionEnded(false)
+	}
+}
+
+// forgetWill ends this node's part in an adopted will.
+func (n *clusterNode) forgetWill(id string, epoch uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w := n.wills[id]; w != nil && w.epoch == epoch {
+		delete(n.wills, id)
 	}
 }
 

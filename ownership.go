@@ -213,5 +213,6 @@ func (n *clusterNode) sessionEnded(id string, epoch uint64) {
 
 // willDone tells the cluster that a will was published or is void.
 func (n *clusterNode) willDone(id string, epoch uint64) {
+	n.forgetWill(id, epoch)
 	n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdWillDone), id), epoch), nil)
 }

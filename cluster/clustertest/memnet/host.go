@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
 // Host is one host of a Network. It is a cluster.Network. All methods may be called concurrently.
 type Host struct {
+	gone atomic.Bool // killed: nothing is read from its streams or written to them
 	net  *Network
 	name string
 	ip   netip.Addr

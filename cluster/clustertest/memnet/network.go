@@ -69,6 +69,9 @@ func (n *Network) Kill(name string) {
 	n.mu.Lock()
 	h := n.hosts[name]
 	delete(n.hosts, name)
+	if h != nil {
+		h.gone.Store(true) // at one moment, for all its streams: a process that is dead says nothing on any
+	}
 	var hit []*stream
 	for s := range n.streams {
 		if h != nil && (s.a == h || s.b == h) {

@@ -76,6 +76,8 @@ func (h *half) read(b []byte) (n int, wait time.Duration, changed, links <-chan 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case h.to.gone.Load():
+		return 0, 0, nil, nil, syscall.ECONNRESET
 	case h.noRead:
 		return 0, 0, nil, nil, net.ErrClosed
 	case h.err != nil:
@@ -116,6 +118,8 @@ func (h *half) write(b []byte) (n int, changed <-chan struct{}, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case h.from.gone.Load():
+		return 0, nil, syscall.ECONNRESET
 	case h.noWrite:
 		return 0, nil, net.ErrClosed
 	case h.err != nil:
