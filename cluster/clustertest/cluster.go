@@ -305,7 +305,8 @@ func (c *Cluster) stop() {
 	time.Sleep(lastProbes)
 }
 
-const lastProbes = 2 * time.Second
+// A probe lasts half a second, and as much again for each of the eight steps by which the library doubts its own health.
+const lastProbes = 6 * time.Second
 
 // disk is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
 type disk struct {
