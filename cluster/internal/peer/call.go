@@ -62,6 +62,8 @@ func (m *Mesh) call(ctx context.Context, client peerpb.PeerClient, node string, 
 	switch cause := context.Cause(ctx); {
 	case err != nil && cause != nil:
 		return nil, fmt.Errorf("calling node %s: %w", node, cause)
+	case status.Code(err) == codes.DeadlineExceeded: // the other node saw it a moment before this one
+		return nil, fmt.Errorf("calling node %s: %w", node, context.DeadlineExceeded)
 	case err != nil && m.ctx.Err() != nil:
 		return nil, fmt.Errorf("calling node %s: %w", node, shoal.ErrClosed)
 	case err != nil:
