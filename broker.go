@@ -110,10 +110,14 @@ func New(opts ...Option) (*Broker, error) {
 		b.dropEvents = make(chan DroppedEvent, 1024)
 	}
 	if b.cfg.storage != nil {
-		b.journal = newJournal(b.cfg.storage, b.log)
+		b.journal = &journal{store: newStoreLog(b.cfg.storage, b.log)}
 	}
 	if len(b.cfg.cluster) > 0 {
+		if b.journal == nil {
+			b.journal = new(journal)
+		}
 		b.cluster = newClusterNode(b, b.cfg.cluster[0])
+		b.journal.replication = newReplication(b.cluster)
 	}
 	return b, nil
 }
@@ -347,6 +351,19 @@ func (b *Broker) closeUnstarted() error {
 	return b.cfg.storage.Close()
 }
 
+// flushJournal lets what this node's sessions have changed reach the others before it leaves. Without a leader that is not to be had.
+func (b *Broker) flushJournal(ctx context.Context) {
+	if !b.serving() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	_ = b.journal.flush(ctx) // what was not acknowledged may be lost
+}
+
+// leaveTimeout bounds how long a node that stops waits for the others to have its sessions.
+const leaveTimeout = 5 * time.Second
+
 func (b *Broker) drain(ctx context.Context) error {
 	reference := ""
 	if b.cluster != nil {
@@ -366,6 +383,7 @@ func (b *Broker) drain(ctx context.Context) error {
 	}
 	var err error
 	if b.cluster != nil {
+		b.flushJournal(ctx)
 		err = b.cluster.stop(ctx)
 	}
 	b.retained.stop()
@@ -374,7 +392,7 @@ func (b *Broker) drain(ctx context.Context) error {
 	go func() {
 		b.wg.Wait()
 		b.sessions.stopTimers()
-		if b.journal != nil && b.journalEnd != nil {
+		if b.journalEnd != nil {
 			b.journalEnd()
 			<-b.journalDone
 		}

@@ -87,9 +87,9 @@ type StateMachine interface {
 	Apply(index uint64, node string, cmd []byte) any
 
 	// NodeUp and NodeDown report, in the agreed order and on Apply's goroutine, that a node took part from here on, and
-	// that it was lost or left. NodeUp with a new incarnation of a node that is up replaces it: nothing of the earlier
-	// incarnation is left in the state, except what the new one proposes again. adopter is the live node that takes over the lost
-	// node's duties. A node that is told its own NodeDown was wrongly given up: it proposes its state anew after the NodeUp that follows.
+	// that it was lost or left. NodeUp with a new incarnation of a node that is up replaces it; the new one takes over the duties of the
+	// earlier one. adopter is the live node that takes over the lost node's duties. A node that is told its own NodeDown was wrongly given up:
+	// what it had is its adopter's. What was forwarded to a node fails with ErrNodeLost only after the call that reports its loss.
 	NodeUp(index uint64, node Node)
 	NodeDown(index uint64, node Node, adopter string)
 

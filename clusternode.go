@@ -16,6 +16,8 @@ import (
 //	forward.go       messages to other nodes (peerqueue.go), and from them (receive.go)
 //	clustershare.go  shared groups that have members on several nodes
 //	takeover.go      sessions that come here, handover.go sessions that leave
+//	replication.go   changes of sessions that are kept, and what all nodes have of them (kept.go)
+//	adoption.go      sessions of nodes that were lost
 //	orphans.go       wills of nodes that were lost
 type clusterNode struct {
 	b     *Broker
@@ -24,8 +26,9 @@ type clusterNode struct {
 	state agreed
 	gate  gate
 
-	routes   localRoutes
-	barriers barriers
+	routes    localRoutes
+	barriers  barriers
+	adoptions adoptions
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
 	up atomic.Bool
@@ -52,6 +55,7 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n.state.init(n)
 	n.routes.init(n)
 	n.barriers.init(n)
+	n.adoptions.init(n)
 	n.gate.init()
 	return n
 }
@@ -61,6 +65,10 @@ func (n *clusterNode) start(ctx context.Context) error {
 	if err := n.c.Start(ctx, n.self, (*stateMachine)(n)); err != nil {
 		n.cancel()
 		return err
+	}
+	n.wg.Go(n.adoptions.run)
+	if r := n.b.journal.replication; r != nil {
+		n.wg.Go(func() { r.run(n.life) })
 	}
 	n.wg.Go(n.routes.announce)
 	n.wg.Go(n.barriers.run)
@@ -131,6 +139,7 @@ func (n *clusterNode) stop(ctx context.Context) error {
 	}
 	n.flushPeers(ctx)
 	n.announced.Store(false)
+	close(n.adoptions.end)
 	err := n.c.Close()
 	n.cancel()
 	n.wg.Wait()

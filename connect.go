@@ -246,7 +246,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	c.s, c.will = s, w != nil
 	wasDurable := s.durable
-	s.durable = b.journal != nil && s.expiry > 0
+	if durable := b.journal != nil && s.expiry > 0; durable != wasDurable {
+		s.setDurable(durable)
+	}
 	if s.durable && !wasDurable {
 		s.logWhole()
 	} else if wasDurable {

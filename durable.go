@@ -57,29 +57,45 @@ func (s *session) logMeta() {
 		s.logEndAlways()
 		return
 	}
-	v := codec.AppendUint(newRecord(), uint64(s.expiry))
+	if st := s.b.journal.store; st != nil {
+		st.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
+	}
+	if r := s.b.journal.replication; r != nil {
+		r.meta(s)
+	}
+}
+
+// appendMeta appends the Session Expiry Interval and when the client went away, in Unix seconds, 0 while it is there. The caller holds s.mu.
+func appendMeta(b []byte, s *session) []byte {
 	var away int64
 	if s.conn == nil && !s.away.IsZero() {
 		away = s.away.Unix()
 	}
-	v = codec.AppendUint(v, uint64(away))
-	s.b.journal.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: v})
+	return codec.AppendUint(codec.AppendUint(b, uint64(s.expiry)), uint64(away))
 }
 
 // logWhole records everything the session has, when it begins to be kept. The caller holds s.mu.
 func (s *session) logWhole() {
-	s.logMeta()
+	if r := s.b.journal.replication; r != nil {
+		r.whole(s)
+	}
+	st := s.b.journal.store
+	if st == nil {
+		return
+	}
+	st.write(Op{Space: sessionSpace(s.clientID)})
+	st.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
 	for _, sub := range s.subs {
-		s.logSubscription(sub)
+		st.write(subscriptionOp(s.clientID, sub))
 	}
 	s.core.Entries(func(e *core.Entry) {
-		s.b.journal.write(entryOp(s.clientID, e))
+		st.write(entryOp(s.clientID, e))
 		if e.PacketID != 0 {
-			s.b.journal.write(stateOp(s.clientID, e))
+			st.write(stateOp(s.clientID, e))
 		}
 	})
 	for _, id := range s.core.Unreleased() {
-		s.b.journal.write(Op{Space: sessionSpace(s.clientID), Key: receivedKey(id), Value: []byte{}})
+		st.write(Op{Space: sessionSpace(s.clientID), Key: receivedKey(id), Value: []byte{}})
 	}
 }
 
@@ -90,21 +106,40 @@ func (s *session) logEnd() {
 }
 
 func (s *session) logEndAlways() {
-	s.b.journal.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
+	if st := s.b.journal.store; st != nil {
+		st.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
+	}
+	if r := s.b.journal.replication; r != nil {
+		r.forget(s)
+	}
 }
 
 func (s *session) logSubscription(sub *subscription) {
-	if s.durable {
-		s.b.journal.write(Op{
-			Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, sub.filter...), Value: appendSubscription(newRecord(), sub),
-		})
+	if !s.durable {
+		return
+	}
+	if st := s.b.journal.store; st != nil {
+		st.write(subscriptionOp(s.clientID, sub))
+	}
+	if r := s.b.journal.replication; r != nil {
+		r.subscription(s, sub.filter, sub)
 	}
 }
 
 func (s *session) logUnsubscribed(filter string) {
-	if s.durable {
-		s.b.journal.write(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
+	if !s.durable {
+		return
 	}
+	if st := s.b.journal.store; st != nil {
+		st.write(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
+	}
+	if r := s.b.journal.replication; r != nil {
+		r.subscription(s, filter, nil)
+	}
+}
+
+func subscriptionOp(client string, sub *subscription) Op {
+	return Op{Space: sessionSpace(client), Key: append([]byte{'s'}, sub.filter...), Value: appendSubscription(newRecord(), sub)}
 }
 
 const (
@@ -156,7 +191,7 @@ func (b *Broker) readSubscription(r *codec.Reader) (*subscription, error) {
 
 // openStorage opens the store and restores what is in it, before anything else happens.
 func (b *Broker) openStorage(ctx context.Context) error {
-	if b.journal == nil {
+	if b.journal == nil || b.journal.store == nil {
 		return nil
 	}
 	if o, ok := b.cfg.storage.(Opener); ok {
@@ -176,7 +211,7 @@ func (b *Broker) openStorage(ctx context.Context) error {
 	b.journalEnd, b.journalDone = cancel, make(chan struct{})
 	go func() {
 		defer close(b.journalDone)
-		b.journal.run(run)
+		b.journal.store.run(run)
 	}()
 	return nil
 }

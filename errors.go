@@ -19,6 +19,9 @@ var (
 	ErrStorageClosed = errors.New("shoal: storage is closed")
 	// ErrNotReplicated: a command could not be handed to the cluster's agreed order.
 	ErrNotReplicated = errors.New("shoal: not replicated")
+	// ErrResultUnknown: a command was handed to the agreed order and applied, but this node learned of it from a snapshot, so that what it
+	// returned is not known. It comes together with ErrNotReplicated.
+	ErrResultUnknown = errors.New("shoal: applied with unknown result")
 	// ErrNodeLost: the node that was to accept a message has been given up by the cluster.
 	ErrNodeLost = errors.New("shoal: node lost")
 	// ErrNotServing: this node holds no lease, because it cannot reach the majority of its cluster.

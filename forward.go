@@ -19,8 +19,13 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 	sc.remote = a.routes.Load().AppendMatches(sc.remote[:0], sc.r.p.TopicName)
 	sc.sends = sc.sends[:0]
 	var groups []string
+	held := uint64(0) // the first step by which sessions are being adopted that match
 	for _, rt := range sc.remote {
-		if rt.group == "" {
+		if rt.held() {
+			if held == 0 || rt.step < held {
+				held = rt.step
+			}
+		} else if rt.group == "" {
 			sc.sendTo(rt.peer)
 		} else if !slices.Contains(groups, rt.group) {
 			groups = append(groups, rt.group)
@@ -38,8 +43,17 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 		matched = true
 		sc.sends[i].peer.send(sc, sc.sends[i].groups)
 	}
+	if held != 0 && sc.r.qos() > 0 {
+		matched = true
+		a := sc.r.acceptance()
+		a.add()
+		n.adoptions.hold(heldMessage{msg: sc.r.message(), lost: held, wait: a})
+	}
 	return matched
 }
+
+// newBatch begins a batch: its version, and, when it leaves, the last step of the agreed order that its sender has taken.
+func newBatch() []byte { return codec.AppendFixed64(newRecord(), 0) }
 
 // send is one node that the message goes to, and for which groups.
 type send struct {
@@ -62,6 +76,7 @@ const (
 	forwardExpires    = 1 << 4
 	forwardGroups     = 1 << 5
 	forwardAgain      = 1 << 6 // the node that was picked for a group had nobody online
+	forwardInherited  = 1 << 7 // for sessions alone that were adopted from a lost node
 )
 
 // send appends the message to what is going to the node.
@@ -76,7 +91,7 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 	}
 	first := p.batch == nil
 	if first {
-		p.batch = &outgoing{buf: newRecord()}
+		p.batch = &outgoing{buf: newBatch()}
 	}
 	o := p.batch
 	o.buf = appendForward(o.buf, r, groups)
@@ -114,7 +129,13 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	if r.again {
 		flags |= forwardAgain
 	}
+	if r.inherited != 0 {
+		flags |= forwardInherited
+	}
 	b = append(b, flags)
+	if r.inherited != 0 {
+		b = codec.AppendUint(b, r.inherited)
+	}
 	b = codec.AppendUint(b, r.id.Origin)
 	b = codec.AppendUint(b, r.id.Number)
 	b = codec.AppendString(b, r.p.TopicName)

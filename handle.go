@@ -159,14 +159,29 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 	if s.conn != c {
 		return
 	}
-	code := packets.Success
-	if s.core.Release(id) {
-		s.core.Finish()
-	} else {
-		code = packets.PacketIdentifierNotFound
+	slot := ackSlot{id: id, typ: packets.TypePubComp}
+	if !s.core.Release(id) {
+		slot.code = packets.PacketIdentifierNotFound
+		c.answer(slot)
+		sc.soil(c)
+		return
 	}
-	c.answer(ackSlot{id: id, typ: packets.TypePubComp, code: code})
-	sc.soil(c)
+	s.core.Finish()
+	if !s.durable {
+		c.answer(slot)
+		sc.soil(c)
+		return
+	}
+	// The client uses the identifier for another message once it has PUBCOMP: by then it must be free in what is kept, too.
+	p := new(pendingAnswer)
+	slot.pending = p
+	c.answer(slot)
+	a := newAcceptance()
+	a.then = func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) } // PUBCOMP cannot fail; the journal tries again
+	c.b.wg.Go(func() {
+		c.b.journal.await(a)
+		a.finish(packets.Success)
+	})
 }
 
 // handleDisconnect takes the client's leave.

@@ -25,6 +25,9 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		if r.Err() != nil {
 			return nil, r.Err()
 		}
+		if err := n.adoptions.await(ctx); err != nil {
+			return nil, err
+		}
 		if kind == callOffer {
 			return n.offer(ctx, id, epoch, cleanStart)
 		}
@@ -102,6 +105,7 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		entries = appendEntry(entries, e)
 	})
 	b = append(codec.AppendUint(b, uint64(count)), entries...)
+	b = codec.AppendUint(b, s.core.Last())
 	ids := s.core.Unreleased()
 	b = codec.AppendUint(b, uint64(len(ids)))
 	for _, id := range ids {
@@ -150,9 +154,30 @@ func (n *clusterNode) flushTo(ctx context.Context, node string) error {
 	if err := n.gate.pass(ctx); err != nil {
 		return err
 	}
+	for _, lost := range n.lost() { // what comes back from there may be for the caller
+		if err := n.peer(lost).drain(ctx); err != nil {
+			return err
+		}
+	}
 	p := n.peer(node)
+	if err := p.await(ctx, func() bool { return p.after == nil }); err != nil {
+		return err
+	}
 	p.flush()
 	return p.drain(ctx)
+}
+
+// lost returns the nodes that were lost and are not back.
+func (n *clusterNode) lost() []string {
+	n.state.mu.RLock()
+	defer n.state.mu.RUnlock()
+	var names []string
+	for name := range n.state.heirs {
+		if !n.state.up[name] && name != n.self.Name {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // fence takes the connection of a client that was claimed by another node. It is called on Apply's goroutine.

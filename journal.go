@@ -2,60 +2,27 @@ package shoal
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/shoalmq/shoal/packets"
 )
 
-// journal is the one place that decides where a durable change goes. It collects the changes of all sessions and
-// commits them in groups: while one group is written, the next one gathers, so that the cost of a message falls as the
-// load rises.
+// journal is the one place that decides where a durable change goes: to the broker's own store when it is alone or all nodes share the
+// store, or through the cluster's agreed order to all nodes; or both, where the agreed order itself does not last.
 //
-// Its queue is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
+// What gathers is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
 type journal struct {
-	store Storage
-	log   *slog.Logger
-
-	mu      sync.Mutex
-	ops     []Op
-	bytes   int
-	waiters []*acceptance
-	room    chan struct{} // closed when bytes falls; nil when nobody waits
-	wake    chan struct{}
-}
-
-const journalHigh = 64 << 20
-
-func newJournal(s Storage, log *slog.Logger) *journal {
-	return &journal{store: s, log: log, wake: make(chan struct{}, 1)}
-}
-
-// write adds changes, in order, to the group that is gathering. It never blocks. The journal keeps ops' slices.
-func (j *journal) write(ops ...Op) {
-	j.mu.Lock()
-	j.ops = append(j.ops, ops...)
-	for i := range ops {
-		j.bytes += len(ops[i].Space) + len(ops[i].Key) + len(ops[i].Value)
-	}
-	j.mu.Unlock()
-	j.signal()
+	store       *storeLog    // nil: nothing goes to the store
+	replication *replication // nil: nothing goes to the other nodes
 }
 
 // await makes a wait until everything written so far is durable.
 func (j *journal) await(a *acceptance) {
-	a.add()
-	j.mu.Lock()
-	if len(j.ops) == 0 && j.bytes == 0 {
-		j.mu.Unlock()
-		a.finish(packets.Success)
-		return
+	if j.store != nil {
+		j.store.await(a)
 	}
-	j.waiters = append(j.waiters, a)
-	j.mu.Unlock()
-	j.signal()
+	if j.replication != nil {
+		j.replication.await(a)
+	}
 }
 
 // flush returns when everything written so far is durable.
@@ -68,7 +35,7 @@ func (j *journal) flush(ctx context.Context) error {
 	select {
 	case c := <-done:
 		if c.IsError() {
-			return &Error{ReasonCode: c, Reason: "the store of the broker failed"}
+			return &Error{ReasonCode: c, Reason: "the broker could not store the change; try again"}
 		}
 		return nil
 	case <-ctx.Done():
@@ -78,81 +45,10 @@ func (j *journal) flush(ctx context.Context) error {
 
 // admit returns when the journal has room, or ctx ended.
 func (j *journal) admit(ctx context.Context) {
-	for {
-		j.mu.Lock()
-		if j.bytes < journalHigh {
-			j.mu.Unlock()
-			return
-		}
-		if j.room == nil {
-			j.room = make(chan struct{})
-		}
-		room := j.room
-		j.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return
-		}
+	if j.store != nil {
+		j.store.admit(ctx)
 	}
-}
-
-func (j *journal) signal() {
-	select {
-	case j.wake <- struct{}{}:
-	default:
+	if j.replication != nil {
+		j.replication.admit(ctx)
 	}
-}
-
-// run commits until ctx ends, then once more what is left.
-func (j *journal) run(ctx context.Context) {
-	for {
-		select {
-		case <-j.wake:
-			j.commit()
-		case <-ctx.Done():
-			j.commit()
-			return
-		}
-	}
-}
-
-// commit writes the gathered group. If that fails, whoever waits is told, and the changes are tried again with the
-// next group, so that the store catches up with the sessions when it recovers.
-func (j *journal) commit() {
-	j.mu.Lock()
-	ops, waiters, bytes := j.ops, j.waiters, j.bytes
-	j.ops, j.waiters = nil, nil
-	j.mu.Unlock()
-	code := packets.Success
-	if len(ops) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		err := j.store.Commit(ctx, ops)
-		cancel()
-		if err != nil {
-			code = packets.ImplementationSpecificError
-			j.log.Error("storage failed; unacknowledged messages are refused until it recovers", "error", err)
-			if !errors.Is(err, ErrStorageClosed) {
-				j.retry(ops)
-				bytes = 0
-			}
-		}
-	}
-	j.mu.Lock()
-	j.bytes -= bytes
-	if j.room != nil {
-		close(j.room)
-		j.room = nil
-	}
-	j.mu.Unlock()
-	for _, w := range waiters {
-		w.finish(code)
-	}
-}
-
-func (j *journal) retry(ops []Op) {
-	j.mu.Lock()
-	j.ops = append(ops, j.ops...)
-	j.mu.Unlock()
-	time.AfterFunc(time.Second, j.signal)
 }

@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -29,7 +30,7 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		o = &owner{}
 	}
 	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
-	next := &owner{node: node, home: o.home, epoch: a.epoch}
+	next := &owner{node: node, home: o.home, epoch: a.epoch, since: o.since}
 	if len(will) > 0 {
 		next.will = will
 	}
@@ -44,8 +45,19 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 	return claimResult{epoch: next.epoch, home: o.home}
 }
 
-// moved notes that the session of a client is at the proposing node now. It returns whether the claim is still the last one.
-func (a *agreed) moved(node, id string, epoch uint64) any {
+// moved notes that the session of a client is at the proposing node now: a new one, or the one that was at its last home, whose entries after a
+// number are replaced by those that came to the new home since. It returns whether the claim is still the last one.
+func (a *agreed) moved(node string, r *codec.Reader) any {
+	id, epoch := r.String(), r.Uint()
+	isNew, expiry, from := r.Bool(), r.Uint32(), r.Uint()
+	d := &changeDecoder{r: r}
+	var tail []core.Entry
+	for range r.Count() {
+		tail = append(tail, d.entry())
+	}
+	if r.Err() != nil {
+		return r.Err()
+	}
 	a.mu.Lock()
 	o := a.owners[id]
 	if o == nil || o.epoch != epoch {
@@ -55,6 +67,19 @@ func (a *agreed) moved(node, id string, epoch uint64) any {
 	next := *o
 	next.home = node
 	a.owners[id] = &next
+	if isNew || expiry == 0 {
+		delete(a.kept, id)
+	}
+	if expiry > 0 {
+		k := a.keep(id)
+		k.expiry, k.away = expiry, 0
+		if !isNew {
+			k.cut(from)
+			for _, e := range tail {
+				k.add(e)
+			}
+		}
+	}
 	a.mu.Unlock()
 	if o.home == a.n.self.Name && node != a.n.self.Name {
 		a.n.handedOver(id)
@@ -68,6 +93,7 @@ func (a *agreed) release(node, id string, epoch uint64) {
 	defer a.mu.Unlock()
 	if o := a.owners[id]; o != nil && (o.epoch == epoch || (o.node == "" && o.home == node)) {
 		delete(a.owners, id)
+		delete(a.kept, id)
 	}
 }
 
@@ -103,7 +129,7 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 		if o == nil {
 			o = new(owner)
 		}
-		if o.node == node && o.home == node {
+		if o.home == node && (o.node == node || o.node == "") {
 			epochs = append(epochs, o.epoch)
 			continue
 		}
@@ -118,26 +144,34 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 	return epochs
 }
 
-// lose takes the clients of a lost node from it. Their wills go to the adopter; so do those the node had adopted itself.
-func (a *agreed) lose(node, adopter string) {
+// lose takes the clients of a lost node from it. Sessions that are kept go to its heir, the others are gone. Wills go to the heir, too, and so do those
+// the node had adopted itself. It returns the sessions that went to this node.
+func (a *agreed) lose(index uint64, node, heir string) []inherited {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var mine []inherited
 	for id, o := range a.owners {
 		if o.node != node && o.home != node && o.adopter != node {
 			continue
 		}
 		next := *o
 		if o.adopter == node {
-			next.adopter = adopter
+			next.adopter = heir
 		}
 		if o.node == node {
 			next.node = ""
 			if o.will != nil && o.adopter == "" {
-				next.adopter = adopter
+				next.adopter = heir
 			}
 		}
 		if o.home == node {
 			next.home = ""
+			if k := a.kept[id]; k != nil {
+				next.home, next.since = heir, index
+				if heir == a.n.self.Name && a.n.up.Load() {
+					mine = append(mine, inherited{id, k.share(), next})
+				}
+			}
 		}
 		if next.node == "" && next.home == "" && next.will == nil {
 			delete(a.owners, id)
@@ -145,6 +179,7 @@ func (a *agreed) lose(node, adopter string) {
 		}
 		a.owners[id] = &next
 	}
+	return mine
 }
 
 // owner returns who has a client, or nil.
@@ -160,12 +195,13 @@ func appendOwner(b []byte, id string, o *owner) []byte {
 	b = codec.AppendString(b, o.home)
 	b = codec.AppendUint(b, o.epoch)
 	b = codec.AppendBytes(b, o.will)
-	return codec.AppendString(b, o.adopter)
+	b = codec.AppendString(b, o.adopter)
+	return codec.AppendUint(b, o.since)
 }
 
 func readOwner(r *codec.Reader) (id string, o *owner) {
 	id = r.String()
-	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String()}
+	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String(), since: r.Uint()}
 	if len(o.will) == 0 {
 		o.will = nil
 	}
@@ -194,6 +230,7 @@ func (n *clusterNode) announceSessions() {
 			c := s.conn
 			s.mu.Unlock()
 			if epochs[i] != 0 {
+				s.imported()
 				continue
 			}
 			if c != nil {
@@ -201,6 +238,16 @@ func (n *clusterNode) announceSessions() {
 			}
 			s.end()
 		}
+	}
+}
+
+// imported has what the node's own store knew of a session, and the cluster did not, kept by the cluster.
+func (s *session) imported() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.adopted == 0 && s.durable && !s.ended {
+		s.setDurable(true)
+		s.logWhole()
 	}
 }
 

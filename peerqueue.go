@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync"
 
@@ -19,6 +20,8 @@ type peerQueue struct {
 	outstanding int           // bytes that were forwarded and are not accepted
 	settled     chan struct{} // closed, and made anew, when outstanding falls; nil when nobody waits
 	sent, done  uint64        // batches
+	after       *peerQueue    // a lost node's, of which this is the heir: what is left of it goes first
+	afterSent   uint64        // up to here
 }
 
 // outgoing is one batch on its way.
@@ -58,38 +61,87 @@ func (p *peerQueue) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.batch
-	if o == nil {
+	if o == nil || p.after != nil {
 		return
 	}
 	p.batch = nil
+	p.hand(o)
+}
+
+// hand gives a batch to the Replicator. The caller holds p.mu.
+func (p *peerQueue) hand(o *outgoing) {
 	p.count(len(o.buf))
 	p.sent++
+	binary.BigEndian.PutUint64(o.buf[1:], p.n.adoptions.taken.Load())
 	p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) })
+}
+
+// forward sends a batch that is not one of those that gather.
+func (p *peerQueue) forward(o *outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hand(o)
+}
+
+// follow makes what gathers wait until everything that was sent to a lost node has come back and been sent here.
+func (p *peerQueue) follow(lost *peerQueue) {
+	if lost != p {
+		lost.flush()
+	}
+	lost.mu.Lock()
+	sent, done := lost.sent, lost.done
+	lost.mu.Unlock()
+	if done >= sent {
+		return
+	}
+	p.mu.Lock()
+	p.after, p.afterSent = lost, sent
+	p.mu.Unlock()
+	p.n.wg.Go(func() {
+		_ = lost.await(p.n.life, func() bool { return lost.done >= sent })
+		p.mu.Lock()
+		if p.after == lost && p.afterSent == sent {
+			p.after = nil
+			if p.settled != nil {
+				close(p.settled)
+				p.settled = nil
+			}
+		}
+		p.mu.Unlock()
+		p.flush()
+	})
 }
 
 // accepted completes a batch.
 func (p *peerQueue) accepted(o *outgoing, err error) {
-	p.mu.Lock()
-	p.count(-len(o.buf))
-	p.done++
-	if p.settled != nil {
-		close(p.settled)
-		p.settled = nil
-	}
-	p.mu.Unlock()
 	code := packets.Success
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrNodeLost):
-		// The node's own sessions went with it. What it was to hand to a shared group goes to another member.
+		// What it was to hand to a shared group goes to another member.
 		p.n.repick(o.picks)
+		p.n.reroute(p.node, o, false, func() { p.settle(o) })
+		return
 	case errors.Is(err, ErrClosed):
 		code = packets.ServerShuttingDown
 	default:
 		code = packets.ImplementationSpecificError
 	}
+	p.settle(o)
 	for _, a := range o.waits {
 		a.finish(code)
+	}
+}
+
+// settle takes a batch from what is outstanding.
+func (p *peerQueue) settle(o *outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count(-len(o.buf))
+	p.done++
+	if p.settled != nil {
+		close(p.settled)
+		p.settled = nil
 	}
 }
 

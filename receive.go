@@ -24,6 +24,11 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		}
 		accepted(nil)
 	}
+	// The sender may know of sessions that this node has been given and has not made yet.
+	if err := n.adoptions.awaitStep(n.life, r.Fixed64()); err != nil {
+		accepted(err)
+		return
+	}
 	sc := n.b.scratch()
 	gate := n.gate.enter()
 	for r.More() {
@@ -37,40 +42,58 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	whole.finish(packets.Success)
 }
 
-// receiveOne routes one forwarded message to the sessions of this node.
-func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
-	flags := rd.Byte()
-	p := packets.Publish{QoS: packets.QoS(flags & 3), Retain: flags&flagRetain != 0}
-	id := msgID{Origin: rd.Uint(), Number: rd.Uint()}
-	p.TopicName = rd.StringRef()
-	publisher := rd.StringRef()
-	var expires int64
-	if flags&forwardExpires != 0 {
-		expires = int64(rd.Uint())
-		left := max(0, expires-sc.nano)
-		p.Properties.MessageExpiryInterval = packets.Some(uint32((left + 999_999_999) / 1_000_000_000))
+// forwarded is one message from another node. It refers to the batch.
+type forwarded struct {
+	flags     byte
+	p         packets.Publish
+	id        msgID
+	publisher string
+	expires   int64
+	groups    []string
+	inherited uint64
+}
+
+func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
+	f.flags = rd.Byte()
+	f.p.QoS, f.p.Retain = packets.QoS(f.flags&3), f.flags&flagRetain != 0
+	if f.flags&forwardInherited != 0 {
+		f.inherited = rd.Uint()
 	}
-	if flags&forwardProperties != 0 {
-		props := readProperties(rd)
-		props.MessageExpiryInterval = p.Properties.MessageExpiryInterval
-		p.Properties = *props
+	f.id = msgID{Origin: rd.Uint(), Number: rd.Uint()}
+	f.p.TopicName = rd.StringRef()
+	f.publisher = rd.StringRef()
+	var interval packets.Optional[uint32]
+	if f.flags&forwardExpires != 0 {
+		f.expires = int64(rd.Uint())
+		interval = packets.Some(uint32((max(0, f.expires-now) + 999_999_999) / 1_000_000_000))
 	}
-	var groups []string
-	if flags&forwardGroups != 0 {
+	if f.flags&forwardProperties != 0 {
+		f.p.Properties = *readProperties(rd)
+	}
+	f.p.Properties.MessageExpiryInterval = interval
+	if f.flags&forwardGroups != 0 {
 		for range rd.Count() {
-			groups = append(groups, rd.String())
+			f.groups = append(f.groups, rd.String())
 		}
 	}
-	p.Payload = rd.Bytes()
+	f.p.Payload = rd.Bytes()
+	return f
+}
+
+// receiveOne routes one forwarded message to the sessions of this node.
+func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
+	f := readForwarded(rd, sc.nano)
 	if rd.Err() != nil {
 		return
 	}
+	p, groups := &f.p, f.groups
 	r := &sc.r
 	r.reset()
-	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &p, publisher, true, sc.nano, id, expires
+	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
+	r.inherited = f.inherited
 	var others []string
 	if len(groups) > 0 {
-		again := flags&forwardAgain != 0
+		again := f.flags&forwardAgain != 0
 		others = n.notHere(groups, again)
 		groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(others, g) })
 		r.again = true // whoever gets it from here keeps it

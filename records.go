@@ -131,7 +131,10 @@ func readProperties(r *codec.Reader) *packets.Properties {
 }
 
 // appendEntry appends an entry of a session's queue.
-func appendEntry(b []byte, e *core.Entry) []byte {
+func appendEntry(b []byte, e *core.Entry) []byte { return appendMessage(appendEntryHead(b, e), e.Msg) }
+
+// appendEntryHead appends an entry without its message.
+func appendEntryHead(b []byte, e *core.Entry) []byte {
 	flags := byte(e.QoS) | byte(e.State)<<4
 	if e.Retain {
 		flags |= flagRetain
@@ -144,10 +147,16 @@ func appendEntry(b []byte, e *core.Entry) []byte {
 	for _, id := range e.SubIDs {
 		b = codec.AppendUint(b, uint64(id))
 	}
-	return appendMessage(b, e.Msg)
+	return b
 }
 
-func readEntry(r *codec.Reader) (e core.Entry) {
+func readEntry(r *codec.Reader) core.Entry {
+	e := readEntryHead(r)
+	e.Msg = readMessage(r)
+	return e
+}
+
+func readEntryHead(r *codec.Reader) (e core.Entry) {
 	flags := r.Byte()
 	e.QoS, e.State, e.Retain = packets.QoS(flags&3), core.State(flags>>4&3), flags&flagRetain != 0
 	e.Seq = r.Uint()
@@ -156,7 +165,6 @@ func readEntry(r *codec.Reader) (e core.Entry) {
 	for range r.Count() {
 		e.SubIDs = append(e.SubIDs, r.Uint32())
 	}
-	e.Msg = readMessage(r)
 	return e
 }
 

@@ -90,7 +90,7 @@ func (b *Broker) retain(sc *scratch) {
 	if b.journal == nil {
 		return
 	}
-	b.journal.write(retainedOp(m))
+	b.journal.store.write(retainedOp(m))
 	r.store = true
 }
 

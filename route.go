@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/outbox"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -36,7 +37,9 @@ type routing struct {
 
 	// borrowed: publisher refers to memory that does not outlive the routing.
 	borrowed bool
-	again    bool // it was meant for a shared group on another node, which passed it on
+	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
+	inherited uint64
+	again     bool // it was meant for a shared group on another node, which passed it on
 }
 
 // begin prepares for a message. The caller owns p until route has returned.
@@ -211,6 +214,9 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if sub.noLocal && sub.s == r.from && r.from != nil {
 		return false // [MQTT-3.8.3-3]
 	}
+	if r.inherited != 0 && (sub.s == nil || sub.s.adopted < r.inherited) {
+		return false // it has had the message by itself
+	}
 	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r) {
 		return false
 	}
@@ -284,7 +290,18 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 		return false
 	}
 	if s.collecting {
-		s.collected = append(s.collected, e)
+		if sc.r.inherited != 0 {
+			s.early = append(s.early, e)
+		} else {
+			s.collected = append(s.collected, e)
+		}
+		if s.adopted != 0 {
+			sc.r.store = true
+		}
+		return true
+	}
+	if sc.r.inherited != 0 && s.core.Has(e.Msg.ID) {
+		sc.r.store = sc.r.store || s.durable
 		return true
 	}
 	if s.catching != nil {
@@ -295,6 +312,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 	}
 	if s.durable {
 		sc.r.store = true
+		s.awaitKept()
 	}
 	s.pump(sc.nano)
 	if c := s.conn; c != nil {
@@ -305,4 +323,32 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 		c.mu.Unlock()
 	}
 	return true
+}
+
+// awaitKept lets QoS 2 messages that wait for the journal go when it has them. The caller holds s.mu.
+func (s *session) awaitKept() {
+	seq, waiting := s.core.Unstored()
+	if !waiting || s.storing {
+		return
+	}
+	s.storing = true
+	a := newAcceptance()
+	a.then = func(packets.ReasonCode) {
+		// A failure is told to the publisher, who sends the message again; the journal itself tries again, too.
+		s.mu.Lock()
+		s.storing = false
+		s.core.Stored(seq)
+		s.pump(time.Now().UnixNano())
+		s.awaitKept()
+		c := s.conn
+		s.mu.Unlock()
+		if c != nil {
+			c.flush()
+		}
+	}
+	// On another goroutine, since the journal may answer at once and the caller holds the lock.
+	s.b.wg.Go(func() {
+		s.b.journal.await(a)
+		a.finish(packets.Success)
+	})
 }

@@ -29,7 +29,8 @@ type session struct {
 	cleared chan struct{} // made when the session ends, closed when its subscriptions no longer match
 	expiry  uint32
 	epoch   uint64 // of the ownership, in a cluster
-	durable bool   // the journal keeps it
+	durable bool   // the journal keeps it; see setDurable
+	storing bool   // QoS 2 messages wait until they are kept
 	away    time.Time
 	subs    map[string]*subscription
 	will    *will
@@ -41,6 +42,12 @@ type session struct {
 	collected  []core.Entry
 	leaving    *conn // the last connection, until it has stopped
 	shares     int   // shared subscriptions
+	// changes gathers what the other nodes are to learn; nil if there is nothing.
+	changes *sessionChanges
+	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
+	adopted uint64
+	early   []core.Entry // what was on its way to the lost node
+	brought uint64       // the last entry that came from another node with the session
 	// catching holds the IDs of the messages that came since a SUBSCRIBE began and before its retained messages were sent.
 	catching map[msgID]struct{}
 }
@@ -324,26 +331,44 @@ func (s *session) markEnded() (cleanUp func()) {
 type sessionLog session
 
 func (l *sessionLog) Enqueued(e *core.Entry) {
-	if l.durable {
-		l.b.journal.write(entryOp(l.clientID, e))
+	if !l.durable {
+		return
+	}
+	if st := l.b.journal.store; st != nil {
+		st.write(entryOp(l.clientID, e))
+	}
+	if r := l.b.journal.replication; r != nil {
+		r.enqueued((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) Sent(e *core.Entry) {
-	if l.durable {
-		l.b.journal.write(stateOp(l.clientID, e))
+	if !l.durable {
+		return
+	}
+	if st := l.b.journal.store; st != nil {
+		st.write(stateOp(l.clientID, e))
+	}
+	if r := l.b.journal.replication; r != nil {
+		r.sent((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) PubRecReceived(e *core.Entry) {
-	if l.durable {
-		l.b.journal.write(stateOp(l.clientID, e))
+	if !l.durable {
+		return
+	}
+	if st := l.b.journal.store; st != nil {
+		st.write(stateOp(l.clientID, e))
+	}
+	if r := l.b.journal.replication; r != nil {
+		r.pubRecReceived((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
 	if l.durable && e.Seq != 0 {
-		l.b.journal.write(endOps(l.clientID, e)...)
+		l.entryEnded(e)
 	}
 	var reason DropReason
 	switch why {
@@ -361,15 +386,29 @@ func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
 	l.b.drop(DroppedEvent{ClientID: l.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: reason})
 }
 
-func (l *sessionLog) Received(id uint16) {
-	if l.durable {
-		l.b.journal.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: []byte{}})
+func (l *sessionLog) entryEnded(e *core.Entry) {
+	if st := l.b.journal.store; st != nil {
+		st.write(endOps(l.clientID, e)...)
+	}
+	if r := l.b.journal.replication; r != nil {
+		r.ended((*session)(l), e)
 	}
 }
 
-func (l *sessionLog) Completed(id uint16) {
-	if l.durable {
-		l.b.journal.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id)})
+func (l *sessionLog) Received(id uint16) { l.identifier(id, []byte{}) }
+
+func (l *sessionLog) Completed(id uint16) { l.identifier(id, nil) }
+
+// identifier notes that an identifier of the client's is taken, or, with a nil value, free.
+func (l *sessionLog) identifier(id uint16, value []byte) {
+	if !l.durable {
+		return
+	}
+	if st := l.b.journal.store; st != nil {
+		st.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value})
+	}
+	if r := l.b.journal.replication; r != nil {
+		r.received((*session)(l), id, value != nil)
 	}
 }
 

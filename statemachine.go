@@ -2,11 +2,9 @@ package shoal
 
 import (
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 
-	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
@@ -22,7 +20,19 @@ type agreed struct {
 	nodes  map[string]map[string]*route // by node, by filter
 	shares map[string]map[string]*route // by "$share/name/filter", by node
 	owners map[string]*owner            // by ClientID
+	kept   map[string]*keptSession      // by ClientID
+	heirs  map[string]heir              // by lost node
+	up     map[string]bool              // nodes that take part
 	epoch  uint64                       // the last one given
+	gen    uint64                       // grows with every snapshot; see keptSession
+	// waiting are routes inherited by this node whose sessions are still being adopted.
+	waiting []*route
+}
+
+// heir is where the sessions of a node went when it was last lost.
+type heir struct {
+	node  string
+	index uint64 // when, in the agreed order
 }
 
 // route says that a node has subscribers for a filter. It is not changed; a new one takes its place.
@@ -33,6 +43,7 @@ type route struct {
 	group  string     // "$share/name/filter", or "" for plain subscriptions
 	all    int        // members of the group
 	online int        // of them
+	step   uint64     // of the agreed order, for a route to sessions that are being adopted here
 }
 
 // owner says who may serve a client.
@@ -43,6 +54,8 @@ type owner struct {
 	will  []byte // encoded, nil for none
 	// adopter is the node that publishes the will of a lost node's client; "" when there is none to publish.
 	adopter string
+	// since is where in the agreed order the session came to its home from a lost node, 0 if it did not.
+	since uint64
 }
 
 func (a *agreed) init(n *clusterNode) {
@@ -51,6 +64,10 @@ func (a *agreed) init(n *clusterNode) {
 	a.nodes = make(map[string]map[string]*route)
 	a.shares = make(map[string]map[string]*route)
 	a.owners = make(map[string]*owner)
+	a.kept = make(map[string]*keptSession)
+	a.heirs = make(map[string]heir)
+	a.up = make(map[string]bool)
+	a.gen = 1
 }
 
 // Commands. Each begins with the version and its kind.
@@ -62,6 +79,7 @@ const (
 	cmdWillDone
 	cmdRetain
 	cmdSessions
+	cmdChanges
 )
 
 func command(kind byte) []byte { return append(newRecord(), kind) }
@@ -92,7 +110,7 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 	case cmdClaim:
 		return a.claim(node, r)
 	case cmdMoved:
-		return a.moved(node, r.String(), r.Uint())
+		return a.moved(node, r)
 	case cmdRelease:
 		a.release(node, r.String(), r.Uint())
 	case cmdWillDone:
@@ -105,6 +123,8 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 		}
 	case cmdSessions:
 		return a.announce(node, r)
+	case cmdChanges:
+		return a.applyChanges(node, r)
 	default:
 		return fmt.Errorf("shoal: unknown command %d", kind)
 	}
@@ -195,29 +215,34 @@ func (a *agreed) forget(node string) {
 }
 
 // NodeUp implements StateMachine.
-func (sm *stateMachine) NodeUp(_ uint64, node Node) {
+func (sm *stateMachine) NodeUp(index uint64, node Node) {
 	n := (*clusterNode)(sm)
-	n.state.forget(node.Name)
-	n.state.lose(node.Name, node.Name) // of its earlier incarnation
-	if !n.isSelf(node) {
-		return
+	if n.isSelf(node) {
+		n.up.Store(true)
+		n.announced.Store(false)
 	}
-	n.up.Store(true)
-	n.announced.Store(false)
-	n.wg.Go(n.announceAll)
+	if n.state.setUp(node.Name, true) {
+		n.inherit(index, node.Name, node.Name) // of its earlier incarnation
+	} else {
+		n.rejoin(index, node.Name)
+	}
+	if n.isSelf(node) {
+		n.wg.Go(n.announceAll)
+	}
 }
 
 // NodeDown implements StateMachine.
-func (sm *stateMachine) NodeDown(_ uint64, node Node, adopter string) {
+func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	n := (*clusterNode)(sm)
-	n.state.forget(node.Name)
-	n.state.lose(node.Name, adopter)
 	if n.isSelf(node) {
 		n.up.Store(false)
 		n.announced.Store(false)
 		n.stir()
 		n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
+		n.adoptions.add(&adoption{discard: true})
 	}
+	n.state.setUp(node.Name, false)
+	n.inherit(index, node.Name, adopter)
 	if adopter == n.self.Name {
 		n.wg.Go(func() {
 			// While the log is replayed after a restart, wills seem to wait that were published long ago.
@@ -246,131 +271,15 @@ func (sm *stateMachine) ServingChanged(serving bool) {
 
 // announceAll tells the cluster everything this node has, after it joined, and only then lets it serve.
 func (n *clusterNode) announceAll() {
+	if n.adoptions.await(n.life) != nil {
+		return
+	}
 	n.announceSessions()
 	n.routes.touchAll()
 	if n.routes.settleAll(n.life) != nil {
 		return
 	}
-	n.announced.Store(true)
+	n.announced.Store(n.up.Load())
 	n.stir()
 	n.publishOrphans()
-}
-
-// Snapshot implements StateMachine.
-func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
-	n := (*clusterNode)(sm)
-	a := &n.state
-	type named struct {
-		id string
-		o  owner
-	}
-	a.mu.RLock()
-	var routes []*route
-	for _, m := range a.nodes {
-		for _, rt := range m {
-			routes = append(routes, rt)
-		}
-	}
-	owners := make([]named, 0, len(a.owners))
-	for id, o := range a.owners {
-		owners = append(owners, named{id, *o})
-	}
-	epoch := a.epoch
-	a.mu.RUnlock()
-	var kept []*core.Message
-	for _, f := range []string{"#", "$SYS/#"} {
-		n.b.retained.names.Load().Match(f, func(_ string, m *core.Message) bool {
-			kept = append(kept, m)
-			return true
-		})
-	}
-	return func(w io.Writer) error {
-		s := newSnapshotWriter(w)
-		s.put(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch))
-		for _, rt := range routes {
-			filter := rt.filter
-			if rt.group != "" {
-				filter = rt.group
-			}
-			b := codec.AppendString([]byte{snapRoute}, rt.node)
-			b = codec.AppendString(b, filter)
-			b = codec.AppendUint(b, uint64(rt.all))
-			s.put(codec.AppendUint(b, uint64(rt.online)))
-		}
-		for i := range owners {
-			s.put(appendOwner([]byte{snapOwner}, owners[i].id, &owners[i].o))
-		}
-		for _, m := range kept {
-			s.put(appendMessage([]byte{snapRetained}, m))
-		}
-		return s.end()
-	}, nil
-}
-
-// Restore implements StateMachine.
-func (sm *stateMachine) Restore(src io.Reader) error {
-	n := (*clusterNode)(sm)
-	a := &n.state
-	n.b.retained.clear()
-	a.mu.Lock()
-	a.nodes = make(map[string]map[string]*route)
-	a.shares = make(map[string]map[string]*route)
-	a.owners = make(map[string]*owner)
-	a.mu.Unlock()
-	a.routes.Store(topics.NewIndex[*route]())
-	s := newSnapshotReader(src)
-	head, err := s.next()
-	if err != nil {
-		return err
-	}
-	r := codec.NewReader(head)
-	if v := r.Uint(); v != snapshotVersion || r.Err() != nil {
-		return fmt.Errorf("shoal: snapshot of version %d, this program reads %d", v, snapshotVersion)
-	}
-	epoch := r.Uint()
-	for {
-		b, err := s.next()
-		if err == io.EOF { //nolint:errorlint // next returns it as it is
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.restoreOne(b); err != nil {
-			return err
-		}
-	}
-	a.mu.Lock()
-	a.epoch = epoch
-	a.mu.Unlock()
-	return nil
-}
-
-const (
-	snapshotVersion = 1
-
-	snapRoute byte = iota
-	snapOwner
-	snapRetained
-)
-
-func (a *agreed) restoreOne(b []byte) error {
-	r := codec.NewReader(b)
-	switch r.Byte() {
-	case snapRoute:
-		node, filter, all, online := r.String(), r.String(), int(r.Uint32()), int(r.Uint32())
-		if r.Err() == nil {
-			a.setRoute(node, filter, all, online)
-		}
-	case snapOwner:
-		id, o := readOwner(r)
-		a.mu.Lock()
-		a.owners[id] = o
-		a.mu.Unlock()
-	case snapRetained:
-		if m := readMessage(r); r.Err() == nil {
-			a.n.b.retained.set(m)
-		}
-	}
-	return r.Err()
 }

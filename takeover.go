@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -55,24 +56,66 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 	if w != nil {
 		w.epoch = c.epoch
 	}
-	if c.home != "" && c.home != n.self.Name {
-		if err := n.bring(ctx, id, c, cleanStart); err != nil {
+	for c.home != "" && c.home != n.self.Name {
+		home, err := n.bring(ctx, id, c, cleanStart)
+		if err != nil {
 			return 0, err
 		}
+		if home == c.home {
+			break
+		}
+		c.home = home // its node was lost, and another has adopted it
 	}
 	if c.home == n.self.Name {
-		return c.epoch, nil
+		return c.epoch, n.adoptions.await(ctx)
 	}
-	cmd = codec.AppendUint(codec.AppendString(command(cmdMoved), id), c.epoch)
-	result, err = n.c.Propose(ctx, cmd)
-	if err == nil && result != true {
-		err = errOutclaimed
-	}
-	if err != nil {
+	if err := n.settleHere(ctx, id, c.epoch, expiry); err != nil {
 		n.discard(id)
 		return 0, err
 	}
 	return c.epoch, nil
+}
+
+// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home.
+func (n *clusterNode) settleHere(ctx context.Context, id string, epoch uint64, expiry uint32) error {
+	type outcome struct {
+		result any
+		err    error
+	}
+	done := make(chan outcome, 1)
+	propose := func(cmd []byte) {
+		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
+	}
+	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), id), epoch)
+	s := n.b.sessions.get(id)
+	cmd = codec.AppendBool(cmd, s == nil)
+	cmd = codec.AppendUint(cmd, uint64(expiry))
+	if s == nil {
+		propose(codec.AppendUint(codec.AppendUint(cmd, 0), 0))
+	} else {
+		// Under the session's lock, so that what changes from here on is proposed behind this.
+		s.mu.Lock()
+		enc := &changeEncoder{buf: codec.AppendUint(cmd, s.brought), msgs: make(map[*core.Message]uint64)}
+		var tail []core.Entry
+		s.core.Entries(func(e *core.Entry) {
+			if e.Seq > s.brought {
+				tail = append(tail, *e)
+			}
+		})
+		enc.entries(tail)
+		s.setDurable(n.b.journal != nil && expiry > 0)
+		propose(enc.buf)
+		s.mu.Unlock()
+	}
+	select {
+	case o := <-done:
+		if o.err == nil && o.result != true {
+			return errOutclaimed
+		}
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // errOutclaimed refuses a CONNECT that has lost a race. CONNACK knows no Session taken over, and a CONNACK of success without a session
@@ -87,9 +130,11 @@ func asError(v any) error {
 }
 
 // bring fetches a session from its home.
-func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, cleanStart bool) error {
+//
+// It returns where the session's home was; another than it was looked for if that node was lost meanwhile.
+func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, cleanStart bool) (home string, err error) {
 	if err := n.c.Barrier(ctx); err != nil { // the home knows of the claim
-		return err
+		return "", err
 	}
 	ask := func(kind byte) (*codec.Reader, error) {
 		req := codec.AppendUint(codec.AppendString(request(kind), id), c.epoch)
@@ -100,14 +145,17 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		return openRecord(b)
 	}
 	offer, err := ask(callOffer)
-	if err != nil || offer == nil {
-		return err
+	if err != nil {
+		return "", err
+	}
+	if offer == nil {
+		return n.homeNow(id, c)
 	}
 	switch offer.Byte() {
 	case answerOutclaimed:
-		return errOutclaimed
+		return "", errOutclaimed
 	case answerNone:
-		return nil
+		return c.home, nil
 	}
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
@@ -115,30 +163,39 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
 		n.discard(id)
-		return err
+		return "", err
 	}
 	if err := n.routes.settle(ctx, subs); err != nil {
 		n.discard(id)
-		return err
+		return "", err
 	}
 	whole, err := ask(callFetch)
 	if err != nil {
 		n.discard(id)
-		return err
+		return "", err
 	}
-	kind := answerNone // its node was lost in between
-	if whole != nil {
-		kind = whole.Byte()
+	if whole == nil { // its node was lost in between
+		n.discard(id)
+		return n.homeNow(id, c)
 	}
-	switch kind {
+	switch whole.Byte() {
 	case answerSession:
 		n.gather(ctx) // what came with the session may be on its way here, too
-		return n.install(s, whole)
+		return c.home, n.install(s, whole)
 	case answerOutclaimed:
 		err = errOutclaimed
 	}
 	n.discard(id)
-	return err
+	return c.home, err
+}
+
+// homeNow returns the home of a session whose last one was lost, "" if it has none.
+func (n *clusterNode) homeNow(id string, c claimResult) (string, error) {
+	o := n.state.owner(id)
+	if o == nil || o.epoch != c.epoch {
+		return "", errOutclaimed
+	}
+	return o.home, nil
 }
 
 // callHome asks the home of a session. It returns nil without an error if that node was lost, and the session with it.
@@ -209,6 +266,8 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 		had[e.Msg.ID] = struct{}{}
 		s.core.Resume(e)
 	}
+	s.core.Skip(whole.Uint())
+	s.brought = s.core.Last()
 	for range whole.Count() {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}

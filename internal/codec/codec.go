@@ -26,6 +26,9 @@ func AppendBytes(b, p []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(p))), p...)
 }
 
+// AppendFixed64 appends eight bytes, which can be overwritten in place.
+func AppendFixed64(b []byte, v uint64) []byte { return binary.BigEndian.AppendUint64(b, v) }
+
 // AppendBool appends a byte.
 func AppendBool(b []byte, v bool) []byte {
 	if v {
@@ -52,7 +55,21 @@ func (r *Reader) More() bool { return r.err == nil && len(r.b) > 0 }
 // Rest returns what has not been read.
 func (r *Reader) Rest() []byte { return r.b }
 
+// Fail makes the record malformed for a reason that the caller has found.
+func (r *Reader) Fail() { r.fail() }
+
 func (r *Reader) fail() { r.b, r.err = nil, ErrMalformed }
+
+// Fixed64 reads eight bytes that AppendFixed64 wrote.
+func (r *Reader) Fixed64() uint64 {
+	if len(r.b) < 8 {
+		r.fail()
+		return 0
+	}
+	v := binary.BigEndian.Uint64(r.b)
+	r.b = r.b[8:]
+	return v
+}
 
 // Uint reads an unsigned varint.
 func (r *Reader) Uint() uint64 {

@@ -60,6 +60,16 @@ func (s *Session) Entries(fn func(e *Entry)) {
 	}
 }
 
+// Has reports whether a message waits or is in flight.
+func (s *Session) Has(id ID) bool {
+	for i := range s.out.n {
+		if e := s.out.at(i); e.State != Done && e.Msg.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
 // Withdraw takes the entries that fn chooses out of the session and returns them, in order.
 func (s *Session) Withdraw(fn func(e *Entry) bool) []Entry {
 	var taken []Entry

@@ -94,6 +94,9 @@ type Session struct {
 	// scattered is set while identifiers do not all follow from the entries' numbers; see assign.
 	scattered bool
 	seq       uint64
+	// held is set while QoS 2 entries wait until Stored says that they are kept; kept is the last one that is.
+	held bool
+	kept uint64
 
 	in       map[uint16]any
 	inWindow int
@@ -205,6 +208,9 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 			s.end(e, Expired) // [MQTT-3.3.2-5]
 			continue
 		}
+		if first && s.held && e.QoS == 2 && e.Seq > s.kept {
+			return
+		}
 		if e.PacketID == 0 && !s.assign(e) {
 			return
 		}
@@ -221,6 +227,24 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 		}
 	}
 }
+
+// Hold makes QoS 2 messages wait, from now on, until Stored covers them: a message that a client has had must not be forgotten, or it would
+// come to it a second time, from its publisher.
+func (s *Session) Hold(held bool) {
+	s.held, s.kept = held, s.seq
+}
+
+// Stored says that the entries up to seq are kept.
+func (s *Session) Stored(seq uint64) { s.kept = max(s.kept, seq) }
+
+// Unstored returns the number of the last entry if QoS 2 messages up to it wait for Stored.
+func (s *Session) Unstored() (seq uint64, waiting bool) { return s.seq, s.held && s.seq > s.kept }
+
+// Last returns the number of the last entry, 0 if there was none.
+func (s *Session) Last() uint64 { return s.seq }
+
+// Skip makes the entries that follow have numbers greater than seq.
+func (s *Session) Skip(seq uint64) { s.seq = max(s.seq, seq) }
 
 // assign gives e a packet identifier that is not in use [MQTT-2.2.1-4]. It follows from the entry's number, so that a
 // session that was stored before the PUBLISH left gives the same identifier to the same message after a crash, and the
@@ -243,6 +267,9 @@ func (s *Session) assign(e *Entry) bool {
 
 // ids is how many packet identifiers there are.
 const ids = 65535
+
+// IDOf returns the packet identifier that an entry gets by its number, unless that is still in use.
+func IDOf(seq uint64) uint16 { return idOf(seq) }
 
 func idOf(seq uint64) uint16 { return uint16((seq-1)%ids) + 1 }
 

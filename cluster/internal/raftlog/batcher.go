@@ -26,7 +26,7 @@ var (
 	errTooLarge = fmt.Errorf("%w: the command is larger than %d bytes", shoal.ErrNotReplicated, maxCommand)
 	errPending  = fmt.Errorf("%w: more than %d bytes of commands wait already", shoal.ErrNotReplicated, pendingBytes)
 	errGivenUp  = fmt.Errorf("%w: the cluster has given this node up meanwhile", shoal.ErrNotReplicated)
-	errSkipped  = fmt.Errorf("%w: the outcome came in a snapshot; the command was applied", shoal.ErrNotReplicated)
+	errSkipped  = fmt.Errorf("%w: %w: it came in a snapshot", shoal.ErrNotReplicated, shoal.ErrResultUnknown)
 	errClosed   = fmt.Errorf("%w: %w", shoal.ErrNotReplicated, shoal.ErrClosed)
 )
 

@@ -177,8 +177,12 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 		}
 		f.onOwnUp(n.Incarnation)
 	}
-	f.peers.NodeUp(n)
+	// The broker knows first where the node's sessions are now, and then gets back what was on its way to the earlier incarnation.
 	f.sm.NodeUp(index, n)
+	if old != nil {
+		f.peers.NodeDown(n.Name)
+	}
+	f.peers.NodeUp(n)
 	f.log.Info("node joined", "node", n.Name, "incarnation", n.Incarnation)
 	return nil
 }
@@ -196,8 +200,8 @@ func (f *fsm) applyNodeDown(index uint64, data []byte) error {
 	if d.name == f.self {
 		f.onOwnDown(d.incarnation)
 	}
-	f.peers.NodeDown(d.name)
 	f.sm.NodeDown(index, m.node, d.adopter)
+	f.peers.NodeDown(d.name)
 	f.log.Info("node lost", "node", d.name, "incarnation", d.incarnation, "adopter", d.adopter)
 	return nil
 }

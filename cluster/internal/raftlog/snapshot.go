@@ -159,17 +159,17 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	}
 	old := f.up
 	f.change(func() { f.up, f.last = h.up, h.last })
-	for name := range old {
-		if h.up[name] == nil {
+	f.onRestore(h.up[f.self])
+	if err := f.sm.Restore(r); err != nil {
+		return fmt.Errorf("restoring a snapshot: %w", err)
+	}
+	for name, m := range old {
+		if now := h.up[name]; now == nil || now.node.Incarnation != m.node.Incarnation {
 			f.peers.NodeDown(name)
 		}
 	}
 	for _, m := range h.up {
 		f.peers.NodeUp(m.node)
-	}
-	f.onRestore(h.up[f.self])
-	if err := f.sm.Restore(r); err != nil {
-		return fmt.Errorf("restoring a snapshot: %w", err)
 	}
 	f.lastApplied = h.applied
 	f.watch.reach(h.applied)

@@ -1,0 +1,219 @@
+package shoal
+
+import (
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/topics"
+)
+
+// Snapshot implements StateMachine.
+func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
+	n := (*clusterNode)(sm)
+	a := &n.state
+	type named struct {
+		id string
+		o  owner
+	}
+	a.mu.RLock()
+	var routes []*route
+	for _, m := range a.nodes {
+		for _, rt := range m {
+			routes = append(routes, rt)
+		}
+	}
+	owners := make([]named, 0, len(a.owners))
+	for id, o := range a.owners {
+		owners = append(owners, named{id, *o})
+	}
+	epoch := a.epoch
+	kept := maps.Clone(a.kept)
+	heirs, up := maps.Clone(a.heirs), maps.Clone(a.up)
+	a.mu.RUnlock()
+	a.mu.Lock()
+	a.gen++ // what is changed from here on is copied first
+	a.mu.Unlock()
+	var retained []*core.Message
+	for _, f := range []string{"#", "$SYS/#"} {
+		n.b.retained.names.Load().Match(f, func(_ string, m *core.Message) bool {
+			retained = append(retained, m)
+			return true
+		})
+	}
+	return func(w io.Writer) error {
+		s := newSnapshotWriter(w)
+		s.put(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch))
+		for _, rt := range routes {
+			filter := rt.filter
+			if rt.group != "" {
+				filter = rt.group
+			}
+			b := codec.AppendString([]byte{snapRoute}, rt.node)
+			b = codec.AppendString(b, filter)
+			b = codec.AppendUint(b, uint64(rt.all))
+			s.put(codec.AppendUint(b, uint64(rt.online)))
+		}
+		for i := range owners {
+			s.put(appendOwner([]byte{snapOwner}, owners[i].id, &owners[i].o))
+		}
+		for _, m := range retained {
+			s.put(appendMessage([]byte{snapRetained}, m))
+		}
+		for name, h := range heirs {
+			b := codec.AppendString(codec.AppendString([]byte{snapHeir}, name), h.node)
+			s.put(codec.AppendUint(b, h.index))
+		}
+		for name := range up {
+			s.put(codec.AppendString([]byte{snapUp}, name))
+		}
+		enc := &changeEncoder{msgs: make(map[*core.Message]uint64)}
+		for id, k := range kept {
+			s.put(k.appendHead(codec.AppendString([]byte{snapKept}, id)))
+			for i := range k.entries {
+				if e := &k.entries[i]; e.State != core.Done {
+					enc.buf = append(enc.buf[:0], snapEntry)
+					enc.entry(e)
+					s.put(enc.buf)
+				}
+			}
+		}
+		return s.end()
+	}, nil
+}
+
+// Restore implements StateMachine.
+func (sm *stateMachine) Restore(src io.Reader) error {
+	n := (*clusterNode)(sm)
+	a := &n.state
+	n.b.retained.clear()
+	a.mu.Lock()
+	a.nodes = make(map[string]map[string]*route)
+	a.shares = make(map[string]map[string]*route)
+	a.owners = make(map[string]*owner)
+	a.kept = make(map[string]*keptSession)
+	a.heirs = make(map[string]heir)
+	a.up = make(map[string]bool)
+	a.waiting = nil
+	a.mu.Unlock()
+	a.routes.Store(topics.NewIndex[*route]())
+	s := newSnapshotReader(src)
+	head, err := s.next()
+	if err != nil {
+		return err
+	}
+	r := codec.NewReader(head)
+	if v := r.Uint(); v != snapshotVersion || r.Err() != nil {
+		return fmt.Errorf("shoal: snapshot of version %d, this program reads %d", v, snapshotVersion)
+	}
+	epoch := r.Uint()
+	d := new(snapshotDecoder)
+	for {
+		b, err := s.next()
+		if err == io.EOF { //nolint:errorlint // next returns it as it is
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.restoreOne(b, d); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	a.epoch = epoch
+	a.mu.Unlock()
+	n.restored()
+	return nil
+}
+
+// snapshotDecoder remembers what later records of a snapshot refer to.
+type snapshotDecoder struct {
+	changes changeDecoder
+	kept    *keptSession
+}
+
+// appendHead appends a kept session without its entries.
+func (k *keptSession) appendHead(b []byte) []byte {
+	b = codec.AppendUint(b, uint64(k.expiry))
+	b = codec.AppendUint(b, uint64(k.away))
+	b = codec.AppendUint(b, k.top)
+	b = codec.AppendUint(b, uint64(len(k.subs)))
+	for filter, sub := range k.subs {
+		b = codec.AppendBytes(codec.AppendString(b, filter), sub)
+	}
+	b = codec.AppendUint(b, uint64(len(k.received)))
+	for id := range k.received {
+		b = codec.AppendUint(b, uint64(id))
+	}
+	return b
+}
+
+func (k *keptSession) readHead(r *codec.Reader) {
+	k.expiry, k.away, k.top = r.Uint32(), int64(r.Uint()), r.Uint()
+	for range r.Count() {
+		k.setSubscription(r.String(), r.Bytes())
+	}
+	for range r.Count() {
+		k.setReceived(uint16(r.Uint()), true)
+	}
+}
+
+const (
+	snapshotVersion = 2
+
+	snapRoute byte = iota
+	snapOwner
+	snapRetained
+	snapHeir
+	snapUp
+	snapKept
+	snapEntry // of the last snapKept
+)
+
+func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
+	r := codec.NewReader(b)
+	switch r.Byte() {
+	case snapRoute:
+		node, filter, all, online := r.String(), r.String(), int(r.Uint32()), int(r.Uint32())
+		if r.Err() == nil {
+			a.setRoute(node, filter, all, online)
+		}
+	case snapOwner:
+		id, o := readOwner(r)
+		a.mu.Lock()
+		a.owners[id] = o
+		a.mu.Unlock()
+	case snapHeir:
+		name, h := r.String(), heir{r.String(), r.Uint()}
+		a.mu.Lock()
+		a.heirs[name] = h
+		a.mu.Unlock()
+	case snapUp:
+		a.setUp(r.String(), true)
+	case snapKept:
+		id := r.String()
+		a.mu.Lock()
+		d.kept = a.keep(id)
+		d.kept.readHead(r)
+		a.mu.Unlock()
+	case snapEntry:
+		if d.kept == nil {
+			r.Fail()
+			break
+		}
+		d.changes.r = r
+		if e := d.changes.entry(); r.Err() == nil {
+			a.mu.Lock()
+			d.kept.add(e)
+			a.mu.Unlock()
+		}
+	case snapRetained:
+		if m := readMessage(r); r.Err() == nil {
+			a.n.b.retained.set(m)
+		}
+	}
+	return r.Err()
+}
