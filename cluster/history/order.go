@@ -1,0 +1,99 @@
+package history
+
+import "slices"
+
+// stream is what has an order: one publisher, topic and QoS; and for one subscriber the QoS it arrives with.
+type stream struct {
+	publisher, topic string
+	published, qos   int
+}
+
+// reach is how many messages back Disorder looks for one that should have come later.
+const reach = 1000
+
+// checkOrder holds that first deliveries come in the order of their publisher.
+func (c *checker) checkOrder() {
+	for _, s := range c.sessions {
+		streams := make(map[stream][]*delivery)
+		for _, list := range s.live() {
+			d := list[0]
+			if d.m.will != nil || d.m.topic == "" || d.m.refused() {
+				continue
+			}
+			at := stream{d.m.client, d.m.topic, d.m.qos, d.qos}
+			streams[at] = append(streams[at], d)
+		}
+		for _, list := range streams {
+			c.checkStream(s, list)
+		}
+	}
+}
+
+func (c *checker) checkStream(s *session, list []*delivery) {
+	latest := list[0] // sent last, of those that have come
+	for i, d := range list {
+		if d.m.firstSent() >= latest.m.firstSent() {
+			latest = d
+			continue
+		}
+		for _, before := range slices.Backward(list[max(0, i-reach):i]) {
+			if c.precedes(d.m, before.m) && !c.passedOn(s, d, before) {
+				c.found(Disorder, s.client, d.m, []int{d.m.firstSent(), before.m.firstSent(), before.event, d.event},
+					"message %q came after %q and was sent before it", d.m.name, before.m.name)
+				break
+			}
+		}
+	}
+}
+
+// precedes reports whether a was certainly published before b.
+func (c *checker) precedes(a, b *message) bool {
+	if ack := a.accepted(); ack != none && ack < b.firstSent() {
+		return true
+	}
+	for _, tb := range b.sends {
+		ok := slices.ContainsFunc(a.sends, func(ta *transmission) bool { return ta.conn == tb.conn && ta.event < tb.event })
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// passedOn reports whether a member of a shared subscription that matches went away while the two messages were on their way.
+func (c *checker) passedOn(s *session, late, early *delivery) bool {
+	for _, sub := range s.matching(late.m.topic) {
+		if sub.group != "" && c.memberLost(sub.group, min(late.m.firstSent(), early.m.firstSent()), late.event) {
+			return true
+		}
+	}
+	return false
+}
+
+// memberLost reports whether a member of a group lost its connection, or left the group, between two events; or may have,
+// because a fault was in effect.
+func (c *checker) memberLost(group string, from, to int) bool {
+	if !c.calm(from, to) {
+		return true
+	}
+	for _, s := range c.sessions {
+		if !s.memberOf(group) {
+			continue
+		}
+		for _, k := range s.conns {
+			if (k.closed >= from && k.closed <= to) || (k.connect >= from && k.connect <= to) {
+				return true
+			}
+		}
+		for _, sub := range s.subs {
+			if sub.group == group && sub.ended >= from && sub.ended <= to {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *session) memberOf(group string) bool {
+	return slices.ContainsFunc(s.subs, func(sub *subscription) bool { return sub.group == group })
+}
