@@ -35,6 +35,7 @@ type adoption struct {
 	lost     string
 	discard  bool
 	sessions []inherited
+	filters  []string // routes that this node may have inherited with them
 }
 
 // adoptions carries out the steps one after another.
@@ -68,9 +69,7 @@ func (q *adoptions) add(a *adoption) {
 	q.mu.Lock()
 	q.queue = append(q.queue, a)
 	q.mu.Unlock()
-	if r := q.n.b.journal.replication; r != nil {
-		r.park()
-	}
+	q.n.b.journal.replication.park()
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -151,17 +150,42 @@ func (q *adoptions) run() {
 		} else {
 			q.n.adopt(a)
 		}
-		if r := q.n.b.journal.replication; r != nil {
-			r.unpark()
+		q.n.b.journal.replication.unpark()
+		for _, h := range q.finish() {
+			q.n.deliverInherited(h)
 		}
-		q.mu.Lock()
-		q.busy = false
-		if !q.pending() && q.n.up.Load() {
+	}
+}
+
+// finish ends a step. It returns what is held though nothing is pending: it came between the sessions and this.
+func (q *adoptions) finish() (held []heldMessage) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.busy = false
+	if !q.pending() {
+		held, q.held = q.held, nil
+		if q.n.up.Load() {
 			q.done.Store(q.taken.Load())
 		}
-		q.stir()
-		q.mu.Unlock()
 	}
+	q.stir()
+	return held
+}
+
+// release returns the messages held for sessions that were adopted up to a step. Those for later steps stay.
+func (q *adoptions) release(index uint64) (held []heldMessage) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var later []heldMessage
+	for _, h := range q.held {
+		if h.lost <= index {
+			held = append(held, h)
+		} else {
+			later = append(later, h)
+		}
+	}
+	q.held = later
+	return held
 }
 
 // abandon tells the publishers of what is held that it went nowhere.
@@ -187,146 +211,20 @@ func (q *adoptions) hold(h heldMessage) {
 	q.n.deliverInherited(h)
 }
 
-// inherit makes a step of the agreed order on this node: what was the lost node's becomes its heir's.
-func (n *clusterNode) inherit(index uint64, lost, heirName string) {
-	a := &n.state
-	a.mu.Lock()
-	a.heirs[lost] = heir{heirName, index}
-	a.mu.Unlock()
-	mine := a.lose(index, lost, heirName)
-	if heirName == n.self.Name && n.up.Load() && (lost != heirName || len(mine) > 0) {
-		n.adoptions.add(&adoption{index: index, lost: lost, sessions: mine})
-	}
-	if lost != heirName {
-		a.bequeath(index, lost, heirName)
-		a.forget(lost)
-	}
-	if heirName != n.self.Name && lost != n.self.Name {
-		n.peer(heirName).follow(n.peer(lost))
-	}
-	n.adoptions.reach(index)
-}
-
-// rejoin makes the step in which a node comes back that was lost before. What is still its own, because there was no heir, it adopts.
-func (n *clusterNode) rejoin(index uint64, node string) {
-	if mine := n.state.lose(index, node, node); len(mine) > 0 {
-		n.adoptions.add(&adoption{index: index, lost: node, sessions: mine})
-	}
-	n.adoptions.reach(index)
-}
-
-// setUp notes whether a node takes part, and returns whether it did.
-func (a *agreed) setUp(node string, up bool) (was bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	was = a.up[node]
-	if up {
-		a.up[node] = true
-	} else {
-		delete(a.up, node)
-	}
-	return was
-}
-
-// heirOf returns the node that has the sessions of a lost one now, "" if there is none, and the step in which they were inherited first.
-func (a *agreed) heirOf(lost string) (node string, index uint64) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	h, known := a.heirs[lost]
-	index = h.index
-	for range len(a.heirs) {
-		if !known || a.up[h.node] {
-			break
-		}
-		h, known = a.heirs[h.node]
-	}
-	if !known || !a.up[h.node] {
-		return "", 0
-	}
-	return h.node, index
-}
-
-// bequeath gives the routes of a lost node to its heir, which says soon which of them are right.
-func (a *agreed) bequeath(index uint64, lost, heirName string) {
-	a.mu.RLock()
-	routes := make([]*route, 0, len(a.nodes[lost]))
-	for _, rt := range a.nodes[lost] {
-		routes = append(routes, rt)
-	}
-	a.mu.RUnlock()
-	self := heirName == a.n.self.Name
-	for _, rt := range routes {
-		name := rt.filter
-		all, online := 1, 0
-		if rt.group != "" {
-			name = rt.group
-			all = rt.all
-		}
-		a.mu.RLock()
-		own := a.nodes[heirName][name]
-		a.mu.RUnlock()
-		switch {
-		case rt.group != "":
-			if own != nil {
-				all, online = all+own.all, own.online
-			}
-			a.setRoute(heirName, name, all, online)
-		case own == nil:
-			a.setRoute(heirName, name, 1, 0)
-		}
-		if self && rt.group == "" && a.n.up.Load() {
-			held := &route{node: heirName, filter: rt.filter, all: 1, step: index}
-			a.routes.Load().Add(held.filter, held)
-			a.mu.Lock()
-			a.waiting = append(a.waiting, held)
-			a.mu.Unlock()
-		}
-	}
-}
-
-// endWaiting removes the routes that lead to sessions being adopted here.
-func (a *agreed) endWaiting() {
-	a.mu.Lock()
-	routes := a.waiting
-	a.waiting = nil
-	a.mu.Unlock()
-	index := a.routes.Load()
-	for _, rt := range routes {
-		index.Remove(rt.filter, rt)
-	}
-}
-
-// routesOf returns the filters a node has announced, or inherited.
-func (a *agreed) routesOf(node string) []string {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	filters := make([]string, 0, len(a.nodes[node]))
-	for f := range a.nodes[node] {
-		filters = append(filters, f)
-	}
-	return filters
-}
-
 // adopt makes the sessions of one step.
 func (n *clusterNode) adopt(a *adoption) {
 	made := make([]*session, 0, len(a.sessions))
 	for i := range a.sessions {
-		if s := n.makeInherited(a.index, &a.sessions[i]); s != nil {
-			made = append(made, s)
-		}
+		made = append(made, n.makeInherited(&a.sessions[i]))
 	}
 	if a.lost != n.self.Name {
 		// What this node had sent there is held now, in front of what comes from here on.
 		_ = n.peer(a.lost).drain(n.life)
 	}
-	n.routes.touchThese(n.state.routesOf(n.self.Name))
+	n.routes.touchThese(a.filters)
 	n.state.endWaiting()
 	_ = n.gate.pass(n.life)
-	n.adoptions.mu.Lock()
-	held := n.adoptions.held
-	n.adoptions.held = nil
-	n.adoptions.mu.Unlock()
-	for _, h := range held {
+	for _, h := range n.adoptions.release(a.index) {
 		n.deliverInherited(h)
 	}
 	for _, s := range made {
@@ -338,13 +236,13 @@ func (n *clusterNode) adopt(a *adoption) {
 }
 
 // makeInherited makes one session. It collects until its adoption ends.
-func (n *clusterNode) makeInherited(index uint64, in *inherited) *session {
+func (n *clusterNode) makeInherited(in *inherited) *session {
 	b := n.b
 	if old := b.sessions.get(in.id); old != nil {
 		old.abandon() // from the node's own store: what the cluster keeps is newer
 	}
 	s := b.newSession(in.id)
-	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, index
+	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
 	s.away = time.Now()
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
@@ -399,26 +297,6 @@ func (s *session) adoptionEnds() {
 	}
 }
 
-// deliverInherited delivers a message that was on its way to a lost node to the sessions that were adopted from it.
-func (n *clusterNode) deliverInherited(h heldMessage) {
-	sc := n.b.scratch()
-	defer sc.release()
-	p := publishOfMessage(h.msg)
-	r := &sc.r
-	r.reset()
-	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, h.msg.Publisher, sc.nano, h.msg.ID, h.msg.Expires, h.msg
-	r.inherited = h.lost
-	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
-	n.b.routeLocal(sc, nil)
-	n.b.awaitStored(r)
-	if a := r.wait; a != nil {
-		a.then = h.wait.finish
-		a.finish(packets.Success)
-		return
-	}
-	h.wait.finish(packets.Success)
-}
-
 // discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now.
 func (n *clusterNode) discardAll() {
 	for _, s := range n.b.sessions.all() {
@@ -431,108 +309,10 @@ func (s *session) abandon() {
 	c := s.letGo()
 	s.mu.Lock()
 	s.moved, s.durable = true, false
-	s.changes = nil
+	s.b.journal.replication.drop(s)
 	s.mu.Unlock()
 	if c != nil {
 		c.kick(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
 	}
 	s.end()
-}
-
-// setDurable says whether the journal keeps the session. The caller holds s.mu.
-func (s *session) setDurable(durable bool) {
-	s.durable = durable
-	s.core.Hold(durable)
-}
-
-// held reports whether a route leads to sessions that this node is adopting.
-func (rt *route) held() bool { return rt.peer == nil && rt.group == "" }
-
-// reroute sends what a lost node has not accepted to its heir, for the sessions adopted from it.
-//
-// done is called when it is on its way.
-func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func()) {
-	to, step := n.state.heirOf(lost)
-	if to == "" {
-		for _, a := range o.waits {
-			a.finish(packets.ServerUnavailable)
-		}
-		done()
-		return
-	}
-	if to == lost && n.life.Err() == nil && !again {
-		// It is back, or will be: the link to it opens in a moment.
-		time.AfterFunc(rerouteAgain, func() { n.reroute(lost, o, true, done) })
-		return
-	}
-	defer done()
-	rd, err := openRecord(o.buf)
-	if err != nil || n.life.Err() != nil { // it was made here
-		for _, a := range o.waits {
-			a.finish(packets.ServerShuttingDown)
-		}
-		return
-	}
-	rd.Fixed64()
-	next := &outgoing{buf: newBatch()}
-	sc := n.b.scratch()
-	defer sc.release()
-	for i := 0; rd.More(); {
-		f := readForwarded(rd, sc.nano)
-		if rd.Err() != nil {
-			break
-		}
-		if f.p.QoS == 0 {
-			continue
-		}
-		wait := o.waits[i]
-		i++
-		r := &sc.r
-		r.reset()
-		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires
-		lostAt := step
-		if f.inherited != 0 {
-			lostAt = f.inherited
-		}
-		if to == n.self.Name {
-			n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait})
-			continue
-		}
-		r.inherited = lostAt
-		next.buf = appendForward(next.buf, r, nil)
-		next.waits = append(next.waits, wait)
-	}
-	if len(next.waits) > 0 {
-		n.peer(to).forward(next)
-	}
-}
-
-// rerouteAgain is the pause before messages are sent to a node that has just come back.
-const rerouteAgain = 20 * time.Millisecond
-
-// touchThese announces routes as they are here, whatever the others were told.
-func (l *localRoutes) touchThese(filters []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range filters {
-		l.touch(f)
-	}
-}
-
-// restored makes this node's sessions fit a state that came in a snapshot. It is called on Apply's goroutine, with a.mu not held.
-func (n *clusterNode) restored() {
-	if !n.up.Load() {
-		return
-	}
-	a := &n.state
-	n.adoptions.add(&adoption{discard: true})
-	var mine []inherited
-	a.mu.Lock()
-	for id, k := range a.kept {
-		if o := a.owners[id]; o != nil && o.home == n.self.Name {
-			mine = append(mine, inherited{id, k.share(), *o})
-		}
-	}
-	a.mu.Unlock()
-	n.adoptions.add(&adoption{lost: n.self.Name, sessions: mine})
 }

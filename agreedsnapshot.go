@@ -7,7 +7,6 @@ import (
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
-	"github.com/shoalmq/shoal/topics"
 )
 
 // Snapshot implements StateMachine.
@@ -18,7 +17,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 		id string
 		o  owner
 	}
-	a.mu.RLock()
+	a.mu.Lock()
 	var routes []*route
 	for _, m := range a.nodes {
 		for _, rt := range m {
@@ -29,11 +28,9 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 	for id, o := range a.owners {
 		owners = append(owners, named{id, *o})
 	}
-	epoch := a.epoch
+	epoch, step := a.epoch, a.step
 	kept := maps.Clone(a.kept)
 	heirs, up := maps.Clone(a.heirs), maps.Clone(a.up)
-	a.mu.RUnlock()
-	a.mu.Lock()
 	a.gen++ // what is changed from here on is copied first
 	a.mu.Unlock()
 	var retained []*core.Message
@@ -45,7 +42,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 	}
 	return func(w io.Writer) error {
 		s := newSnapshotWriter(w)
-		s.put(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch))
+		s.put(codec.AppendUint(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch), step))
 		for _, rt := range routes {
 			filter := rt.filter
 			if rt.group != "" {
@@ -89,16 +86,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	n := (*clusterNode)(sm)
 	a := &n.state
 	n.b.retained.clear()
-	a.mu.Lock()
-	a.nodes = make(map[string]map[string]*route)
-	a.shares = make(map[string]map[string]*route)
-	a.owners = make(map[string]*owner)
-	a.kept = make(map[string]*keptSession)
-	a.heirs = make(map[string]heir)
-	a.up = make(map[string]bool)
-	a.waiting = nil
-	a.mu.Unlock()
-	a.routes.Store(topics.NewIndex[*route]())
+	a.reset()
 	s := newSnapshotReader(src)
 	head, err := s.next()
 	if err != nil {
@@ -108,7 +96,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	if v := r.Uint(); v != snapshotVersion || r.Err() != nil {
 		return fmt.Errorf("shoal: snapshot of version %d, this program reads %d", v, snapshotVersion)
 	}
-	epoch := r.Uint()
+	epoch, step := r.Uint(), r.Uint()
 	d := new(snapshotDecoder)
 	for {
 		b, err := s.next()
@@ -123,7 +111,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 		}
 	}
 	a.mu.Lock()
-	a.epoch = epoch
+	a.epoch, a.step = epoch, step
 	a.mu.Unlock()
 	n.restored()
 	return nil

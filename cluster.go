@@ -51,8 +51,8 @@ type Replicator interface {
 	// Propose hands cmd to the agreed order and returns, once it is committed and applied on this node, what
 	// StateMachine.Apply returned for it. Commands that one goroutine proposes one after another, and commands handed to
 	// ProposeAsync, are applied in that order. A command is applied exactly once, also when the leader changes meanwhile.
-	// An error is ErrNotReplicated (wrapped) or ctx's; the command may nevertheless have been applied, or be applied later: when this node
-	// learns of it from a snapshot, for example, its result is unknown.
+	// An error is ErrNotReplicated (wrapped) or ctx's; the command may nevertheless have been applied, or be applied later. With
+	// ErrResultUnknown, too, it has been: this node learned of it from a snapshot, without its result.
 	Propose(ctx context.Context, cmd []byte) (any, error)
 
 	// ProposeAsync is Propose without waiting: it enqueues cmd, in the order of the calls, and calls done on another goroutine. It blocks

@@ -16,8 +16,8 @@ import (
 //	forward.go       messages to other nodes (peerqueue.go), and from them (receive.go)
 //	clustershare.go  shared groups that have members on several nodes
 //	takeover.go      sessions that come here, handover.go sessions that leave
-//	replication.go   changes of sessions that are kept, and what all nodes have of them (kept.go)
-//	adoption.go      sessions of nodes that were lost
+//	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
+//	inheritance.go   who has what a lost node had; adoption.go makes its sessions, reroute.go sees to what was on its way there
 //	orphans.go       wills of nodes that were lost
 type clusterNode struct {
 	b     *Broker
@@ -67,9 +67,7 @@ func (n *clusterNode) start(ctx context.Context) error {
 		return err
 	}
 	n.wg.Go(n.adoptions.run)
-	if r := n.b.journal.replication; r != nil {
-		n.wg.Go(func() { r.run(n.life) })
-	}
+	n.wg.Go(func() { n.b.journal.replication.run(n.life) })
 	n.wg.Go(n.routes.announce)
 	n.wg.Go(n.barriers.run)
 	n.wg.Go(func() {

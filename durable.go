@@ -99,6 +99,33 @@ func (s *session) logWhole() {
 	}
 }
 
+// setDurable says whether the journal keeps the session. The caller holds s.mu.
+func (s *session) setDurable(durable bool) {
+	s.durable = durable
+	s.core.Hold(durable)
+}
+
+// awaitKept lets QoS 2 messages go when the journal has them. The caller holds s.mu.
+func (s *session) awaitKept() {
+	seq, waiting := s.core.Unstored()
+	if !waiting || s.storing {
+		return
+	}
+	s.storing = true
+	s.b.journal.later(func(packets.ReasonCode) {
+		// A failure is told to the publisher, who sends the message again; the journal itself tries again, too.
+		s.mu.Lock()
+		s.storing = false
+		s.core.Stored(seq)
+		s.pump(time.Now().UnixNano())
+		c := s.conn
+		s.mu.Unlock()
+		if c != nil {
+			c.flush()
+		}
+	})
+}
+
 func (s *session) logEnd() {
 	if s.durable {
 		s.logEndAlways()
@@ -109,7 +136,7 @@ func (s *session) logEndAlways() {
 	if st := s.b.journal.store; st != nil {
 		st.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
 	}
-	if r := s.b.journal.replication; r != nil {
+	if r := s.b.journal.replication; r != nil && !s.moved { // else it is the other nodes' to say
 		r.forget(s)
 	}
 }

@@ -1,6 +1,8 @@
 package shoal
 
 import (
+	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 
@@ -54,6 +56,9 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 
 // newBatch begins a batch: its version, and, when it leaves, the last step of the agreed order that its sender has taken.
 func newBatch() []byte { return codec.AppendFixed64(newRecord(), 0) }
+
+// stampBatch puts the step into a batch; its version is one byte.
+func stampBatch(b []byte, step uint64) { binary.BigEndian.PutUint64(b[1:], step) }
 
 // send is one node that the message goes to, and for which groups.
 type send struct {
@@ -166,7 +171,7 @@ func (n *clusterNode) retain(r *routing) {
 	a := r.acceptance()
 	a.add()
 	n.c.ProposeAsync(cmd, func(_ any, err error) {
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrResultUnknown) {
 			a.finish(packets.ImplementationSpecificError)
 			return
 		}

@@ -176,12 +176,7 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 	p := new(pendingAnswer)
 	slot.pending = p
 	c.answer(slot)
-	a := newAcceptance()
-	a.then = func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) } // PUBCOMP cannot fail; the journal tries again
-	c.b.wg.Go(func() {
-		c.b.journal.await(a)
-		a.finish(packets.Success)
-	})
+	c.b.journal.later(func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) }) // PUBCOMP cannot fail; the journal tries again
 }
 
 // handleDisconnect takes the client's leave.

@@ -160,7 +160,7 @@ func (n *clusterNode) flushTo(ctx context.Context, node string) error {
 		}
 	}
 	p := n.peer(node)
-	if err := p.await(ctx, func() bool { return p.after == nil }); err != nil {
+	if err := p.await(ctx, func() bool { return p.holds == 0 }); err != nil {
 		return err
 	}
 	p.flush()

@@ -7,7 +7,7 @@ import (
 )
 
 // journal is the one place that decides where a durable change goes: to the broker's own store when it is alone or all nodes share the
-// store, or through the cluster's agreed order to all nodes; or both, where the agreed order itself does not last.
+// store, or through the cluster's agreed order to all nodes; or both, on a node of a cluster that was given a store of its own.
 //
 // What gathers is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
 type journal struct {
@@ -22,6 +22,22 @@ func (j *journal) await(a *acceptance) {
 	}
 	if j.replication != nil {
 		j.replication.await(a)
+	}
+}
+
+// later calls fn when everything written so far is durable, or is not to be. It never calls it before it returns, so that the caller may hold a
+// lock that fn takes.
+func (j *journal) later(fn func(packets.ReasonCode)) {
+	a := newAcceptance() // this count stands for the last place
+	a.then = fn
+	if j.store != nil && j.replication != nil {
+		a.add()
+	}
+	if j.store != nil {
+		j.store.enqueue(a)
+	}
+	if j.replication != nil {
+		j.replication.enqueue(a)
 	}
 }
 

@@ -61,20 +61,19 @@ func (a *agreed) keep(id string) *keptSession {
 	return k
 }
 
-// applyChanges applies what a node says its sessions have changed. Sessions that are not at home there any more are passed over: the node has
-// not heard yet that it lost them.
+// applyChanges applies what a node says its sessions have changed. Sessions that are not at home there any more are passed over, and so are
+// those that were there once and have come back since: the node has not heard yet that it lost them.
 func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 	d := &changeDecoder{r: r}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for r.More() {
-		id := r.String()
-		has := r.Byte()
+		id, epoch, has := r.String(), r.Uint(), r.Byte()
 		if r.Err() != nil {
 			break
 		}
 		o := a.owners[id]
-		mine := o != nil && o.home == node
+		mine := o != nil && o.home == node && epoch >= o.settled
 		if mine && has&(changedForget|changedOver) != 0 {
 			delete(a.kept, id)
 		}

@@ -30,7 +30,7 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		o = &owner{}
 	}
 	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
-	next := &owner{node: node, home: o.home, epoch: a.epoch, since: o.since}
+	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since}
 	if len(will) > 0 {
 		next.will = will
 	}
@@ -65,7 +65,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 		return false
 	}
 	next := *o
-	next.home = node
+	next.home, next.settled = node, epoch
 	a.owners[id] = &next
 	if isNew || expiry == 0 {
 		delete(a.kept, id)
@@ -138,7 +138,7 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 			continue
 		}
 		a.epoch++
-		a.owners[id] = &owner{node: node, home: node, epoch: a.epoch, will: o.will, adopter: o.adopter}
+		a.owners[id] = &owner{node: node, home: node, epoch: a.epoch, settled: a.epoch, will: o.will, adopter: o.adopter}
 		epochs = append(epochs, a.epoch)
 	}
 	return epochs
@@ -196,12 +196,12 @@ func appendOwner(b []byte, id string, o *owner) []byte {
 	b = codec.AppendUint(b, o.epoch)
 	b = codec.AppendBytes(b, o.will)
 	b = codec.AppendString(b, o.adopter)
-	return codec.AppendUint(b, o.since)
+	return codec.AppendUint(codec.AppendUint(b, o.settled), o.since)
 }
 
 func readOwner(r *codec.Reader) (id string, o *owner) {
 	id = r.String()
-	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String(), since: r.Uint()}
+	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String(), settled: r.Uint(), since: r.Uint()}
 	if len(o.will) == 0 {
 		o.will = nil
 	}

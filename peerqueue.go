@@ -2,7 +2,6 @@ package shoal
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"sync"
 
@@ -18,10 +17,9 @@ type peerQueue struct {
 	mu          sync.Mutex
 	batch       *outgoing
 	outstanding int           // bytes that were forwarded and are not accepted
-	settled     chan struct{} // closed, and made anew, when outstanding falls; nil when nobody waits
+	settled     chan struct{} // closed when outstanding or holds fall; nil when nobody waits
 	sent, done  uint64        // batches
-	after       *peerQueue    // a lost node's, of which this is the heir: what is left of it goes first
-	afterSent   uint64        // up to here
+	holds       int           // lost nodes of which this is the heir: what is left of theirs goes first
 }
 
 // outgoing is one batch on its way.
@@ -61,7 +59,7 @@ func (p *peerQueue) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.batch
-	if o == nil || p.after != nil {
+	if o == nil || p.holds > 0 {
 		return
 	}
 	p.batch = nil
@@ -72,7 +70,7 @@ func (p *peerQueue) flush() {
 func (p *peerQueue) hand(o *outgoing) {
 	p.count(len(o.buf))
 	p.sent++
-	binary.BigEndian.PutUint64(o.buf[1:], p.n.adoptions.taken.Load())
+	stampBatch(o.buf, p.n.adoptions.taken.Load())
 	p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) })
 }
 
@@ -95,18 +93,13 @@ func (p *peerQueue) follow(lost *peerQueue) {
 		return
 	}
 	p.mu.Lock()
-	p.after, p.afterSent = lost, sent
+	p.holds++
 	p.mu.Unlock()
 	p.n.wg.Go(func() {
 		_ = lost.await(p.n.life, func() bool { return lost.done >= sent })
 		p.mu.Lock()
-		if p.after == lost && p.afterSent == sent {
-			p.after = nil
-			if p.settled != nil {
-				close(p.settled)
-				p.settled = nil
-			}
-		}
+		p.holds--
+		p.wakeWaiting()
 		p.mu.Unlock()
 		p.flush()
 	})
@@ -139,6 +132,11 @@ func (p *peerQueue) settle(o *outgoing) {
 	defer p.mu.Unlock()
 	p.count(-len(o.buf))
 	p.done++
+	p.wakeWaiting()
+}
+
+// wakeWaiting lets whoever waits look again. The caller holds p.mu.
+func (p *peerQueue) wakeWaiting() {
 	if p.settled != nil {
 		close(p.settled)
 		p.settled = nil

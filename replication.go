@@ -8,14 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shoalmq/shoal/internal/codec"
-	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
 // replication hands the changes of the sessions that outlive their connections to all nodes, through the agreed order. What changes gathers
 // in each session; while one group of changes is on its way, the next one gathers, and a message that was acknowledged meanwhile
-// does not travel at all. What the nodes make of it is in kept.go.
+// does not travel at all. What a session's changes are, and how they travel, is in changes.go; what the nodes make of them in kept.go.
 type replication struct {
 	n *clusterNode
 
@@ -29,24 +27,6 @@ type replication struct {
 	last    *changeGroup  // on its way; nil if there is none
 	idle    chan struct{} // closed, and made anew, when a group has ended
 	wake    chan struct{}
-}
-
-// sessionChanges are what one session has changed since its last changes left. It is guarded by the session's lock.
-type sessionChanges struct {
-	forget bool // everything before is void
-	whole  bool // what there is now takes the place of everything
-	meta   bool
-	over   bool // the session is not kept any more
-	subs   map[string]*subscription
-	// entries that came, and those of earlier groups that ended, were answered with PUBREC, or were sent with an identifier that does
-	// not follow from their number; and the last one that was sent.
-	entries  []core.Entry
-	ended    []uint64
-	released []uint64
-	odd      []core.Entry
-	sent     uint64
-	received map[uint16]bool // what became of identifiers: taken or free
-	cost     int
 }
 
 // changeGroup is what was proposed together.
@@ -88,86 +68,27 @@ func (r *replication) signal() {
 	}
 }
 
-func (r *replication) meta(s *session) { r.changes(s).meta = true }
-
-// whole makes what the session is now take the place of everything that is kept of it.
-func (r *replication) whole(s *session) {
-	c := r.changes(s)
-	*c = sessionChanges{whole: true, cost: c.cost}
-}
-
-func (r *replication) forget(s *session) {
-	c := r.changes(s)
-	*c = sessionChanges{over: true, cost: c.cost}
-}
-
-func (r *replication) subscription(s *session, filter string, sub *subscription) {
-	c := r.changes(s)
-	if c.subs == nil {
-		c.subs = make(map[string]*subscription)
-	}
-	c.subs[filter] = sub
-}
-
-func (r *replication) enqueued(s *session, e *core.Entry) {
-	c := r.changes(s)
-	if c.whole {
-		return
-	}
-	c.entries = append(c.entries, *e)
-	cost := e.Msg.Cost()
-	c.cost += cost
-	r.bytes.Add(int64(cost))
-}
-
-func (r *replication) sent(s *session, e *core.Entry) {
-	c := r.changes(s)
-	c.sent = max(c.sent, e.Seq)
-	if e.PacketID != core.IDOf(e.Seq) {
-		c.odd = append(c.odd, core.Entry{Seq: e.Seq, PacketID: e.PacketID})
-	}
-}
-
-func (r *replication) pubRecReceived(s *session, e *core.Entry) {
-	c := r.changes(s)
-	c.released = append(c.released, e.Seq)
-}
-
-// ended notes the end of a message. One that has not left yet never will.
-func (r *replication) ended(s *session, e *core.Entry) {
-	c := r.changes(s)
-	if len(c.entries) > 0 && e.Seq >= c.entries[0].Seq {
-		if i, ok := findEntry(c.entries, e.Seq); ok {
-			c.entries[i].Msg = nil
-			return
-		}
-	}
-	c.ended = append(c.ended, e.Seq)
-}
-
-func (r *replication) received(s *session, id uint16, taken bool) {
-	c := r.changes(s)
-	if c.received == nil {
-		c.received = make(map[uint16]bool)
-	}
-	c.received[id] = taken
-}
-
 // await makes a wait until everything that has changed so far is agreed.
 func (r *replication) await(a *acceptance) {
-	a.add()
+	r.mu.Lock()
+	nothing := r.adopts == 0 && len(r.dirty) == 0 && r.last == nil
+	r.mu.Unlock()
+	if !nothing {
+		a.add()
+		r.enqueue(a)
+	}
+}
+
+// enqueue has one of a's counts given back, on another goroutine, when everything that has changed so far is agreed.
+func (r *replication) enqueue(a *acceptance) {
 	r.mu.Lock()
 	switch {
 	case r.adopts > 0:
 		r.parked = append(r.parked, a)
-	case len(r.dirty) > 0:
-		r.waiters = append(r.waiters, a)
-	case r.last != nil:
+	case len(r.dirty) == 0 && r.last != nil:
 		r.last.waiters = append(r.last.waiters, a)
 	default:
-		r.mu.Unlock()
-		a.finish(packets.Success)
-		return
+		r.waiters = append(r.waiters, a)
 	}
 	r.mu.Unlock()
 	r.signal()
@@ -189,8 +110,7 @@ func (r *replication) unpark() {
 	}
 	r.mu.Unlock()
 	for _, a := range waiters {
-		r.await(a)
-		a.finish(packets.Success) // the count that parking took
+		r.enqueue(a)
 	}
 }
 
@@ -215,7 +135,15 @@ func (r *replication) admit(ctx context.Context) {
 	}
 }
 
-// run proposes changes until ctx ends, and then once more what is left.
+// drop forgets what a session has changed: another node goes on with it. The caller holds s.mu.
+func (r *replication) drop(s *session) {
+	if s.changes != nil {
+		r.bytes.Add(-int64(s.changes.cost))
+		s.changes = nil
+	}
+}
+
+// run proposes changes until ctx ends. What waits then is told so.
 func (r *replication) run(ctx context.Context) {
 	for {
 		select {
@@ -260,7 +188,7 @@ func (r *replication) propose() {
 	r.dirty, r.waiters = nil, nil
 	r.last = g
 	r.mu.Unlock()
-	enc := newChangeEncoder()
+	enc := new(changeEncoder)
 	for _, s := range g.changed {
 		s.mu.Lock()
 		c := s.changes
@@ -348,176 +276,4 @@ func (r *replication) again(g *changeGroup) {
 			s.mu.Unlock()
 		}
 	})
-}
-
-// changeEncoder makes a command of the changes of many sessions. A message that went to many of them is in it once.
-type changeEncoder struct {
-	buf  []byte
-	msgs map[*core.Message]uint64
-}
-
-func newChangeEncoder() *changeEncoder { return &changeEncoder{} }
-
-// take returns the command, or nil if there are no changes, and begins a new one.
-func (c *changeEncoder) take() []byte {
-	b := c.buf
-	c.buf, c.msgs = nil, nil
-	return b
-}
-
-// What the changes of one session have, as bits of a byte.
-const (
-	changedForget = 1 << iota // what was kept is void
-	changedOver               // and nothing is kept any more
-	changedMeta
-	changedSubs
-	changedEntries
-	changedProgress // what was sent, released and ended
-	changedReceived
-)
-
-// session appends the changes of a session. The caller holds s.mu.
-func (c *changeEncoder) session(s *session, ch *sessionChanges) {
-	if c.buf == nil {
-		c.buf = command(cmdChanges)
-		c.msgs = make(map[*core.Message]uint64)
-	}
-	if ch.whole && (!s.durable || s.ended) {
-		*ch = sessionChanges{over: true}
-	}
-	if ch.whole {
-		*ch = wholeSession(s)
-	}
-	var has byte
-	set := func(bit byte, is bool) {
-		if is {
-			has |= bit
-		}
-	}
-	set(changedForget, ch.forget)
-	set(changedOver, ch.over)
-	set(changedMeta, ch.meta)
-	set(changedSubs, len(ch.subs) > 0)
-	set(changedEntries, len(ch.entries) > 0)
-	set(changedProgress, ch.sent > 0 || len(ch.released) > 0 || len(ch.ended) > 0)
-	set(changedReceived, len(ch.received) > 0)
-	c.buf = append(codec.AppendString(c.buf, s.clientID), has)
-	if ch.meta {
-		c.buf = appendMeta(c.buf, s)
-	}
-	if len(ch.subs) > 0 {
-		c.buf = codec.AppendUint(c.buf, uint64(len(ch.subs)))
-		for filter, sub := range ch.subs {
-			c.buf = codec.AppendString(c.buf, filter)
-			var b []byte
-			if sub != nil {
-				b = appendSubscription(nil, sub)
-			}
-			c.buf = codec.AppendBytes(c.buf, b)
-		}
-	}
-	if len(ch.entries) > 0 {
-		c.entries(ch.entries)
-	}
-	if has&changedProgress != 0 {
-		c.buf = codec.AppendUint(c.buf, ch.sent)
-		c.buf = codec.AppendUint(c.buf, uint64(len(ch.odd)))
-		for i := range ch.odd {
-			c.buf = codec.AppendUint(c.buf, ch.odd[i].Seq)
-			c.buf = codec.AppendUint(c.buf, uint64(ch.odd[i].PacketID))
-		}
-		c.buf = appendNumbers(c.buf, ch.released)
-		c.buf = appendNumbers(c.buf, ch.ended)
-	}
-	if len(ch.received) > 0 {
-		c.buf = codec.AppendUint(c.buf, uint64(len(ch.received)))
-		for id, taken := range ch.received {
-			c.buf = codec.AppendBool(codec.AppendUint(c.buf, uint64(id)), taken)
-		}
-	}
-}
-
-// wholeSession returns all of a session as if it had just come.
-func wholeSession(s *session) sessionChanges {
-	ch := sessionChanges{forget: true, meta: true, subs: s.subs}
-	s.core.Entries(func(e *core.Entry) { ch.entries = append(ch.entries, *e) })
-	for _, id := range s.core.Unreleased() {
-		if ch.received == nil {
-			ch.received = make(map[uint16]bool)
-		}
-		ch.received[id] = true
-	}
-	return ch
-}
-
-func (c *changeEncoder) entries(entries []core.Entry) {
-	n := 0
-	for i := range entries {
-		if entries[i].Msg != nil {
-			n++
-		}
-	}
-	c.buf = codec.AppendUint(c.buf, uint64(n))
-	for i := range entries {
-		if entries[i].Msg != nil {
-			c.entry(&entries[i])
-		}
-	}
-}
-
-// entry appends an entry: its message, or, if that is in this command already, which one it is.
-func (c *changeEncoder) entry(e *core.Entry) {
-	c.buf = appendEntryHead(c.buf, e)
-	at, known := c.msgs[e.Msg]
-	c.buf = codec.AppendUint(c.buf, at)
-	if !known {
-		c.msgs[e.Msg] = uint64(len(c.msgs)) + 1
-		c.buf = appendMessage(c.buf, e.Msg)
-	}
-}
-
-// changeDecoder reads what changeEncoder made.
-type changeDecoder struct {
-	r    *codec.Reader
-	msgs []*core.Message
-}
-
-// entry reads an entry. Its message has memory of its own.
-func (d *changeDecoder) entry() core.Entry {
-	e := readEntryHead(d.r)
-	at := d.r.Uint()
-	switch {
-	case at == 0:
-		e.Msg = readMessage(d.r)
-		e.Msg.Payload = append([]byte(nil), e.Msg.Payload...) // commands are not kept
-		d.msgs = append(d.msgs, e.Msg)
-	case at <= uint64(len(d.msgs)):
-		e.Msg = d.msgs[at-1]
-	default:
-		d.r.Fail()
-		e.Msg = new(core.Message)
-	}
-	return e
-}
-
-// appendNumbers appends ascending or nearly ascending numbers as their differences.
-func appendNumbers(b []byte, ns []uint64) []byte {
-	b = codec.AppendUint(b, uint64(len(ns)))
-	last := uint64(0)
-	for _, n := range ns {
-		b = codec.AppendUint(b, n-last) // wraps around if it is less; reading wraps back
-		last = n
-	}
-	return b
-}
-
-func readNumbers(r *codec.Reader, fn func(n uint64)) {
-	last := uint64(0)
-	for range r.Count() {
-		last += r.Uint()
-		if r.Err() != nil {
-			return
-		}
-		fn(last)
-	}
 }

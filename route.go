@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/shoalmq/shoal/internal/outbox"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -295,9 +294,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 		} else {
 			s.collected = append(s.collected, e)
 		}
-		if s.adopted != 0 {
-			sc.r.store = true
-		}
+		sc.r.store = true // if it is being adopted, the journal waits for that
 		return true
 	}
 	if sc.r.inherited != 0 && s.core.Has(e.Msg.ID) {
@@ -312,7 +309,6 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 	}
 	if s.durable {
 		sc.r.store = true
-		s.awaitKept()
 	}
 	s.pump(sc.nano)
 	if c := s.conn; c != nil {
@@ -323,32 +319,4 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 		c.mu.Unlock()
 	}
 	return true
-}
-
-// awaitKept lets QoS 2 messages that wait for the journal go when it has them. The caller holds s.mu.
-func (s *session) awaitKept() {
-	seq, waiting := s.core.Unstored()
-	if !waiting || s.storing {
-		return
-	}
-	s.storing = true
-	a := newAcceptance()
-	a.then = func(packets.ReasonCode) {
-		// A failure is told to the publisher, who sends the message again; the journal itself tries again, too.
-		s.mu.Lock()
-		s.storing = false
-		s.core.Stored(seq)
-		s.pump(time.Now().UnixNano())
-		s.awaitKept()
-		c := s.conn
-		s.mu.Unlock()
-		if c != nil {
-			c.flush()
-		}
-	}
-	// On another goroutine, since the journal may answer at once and the caller holds the lock.
-	s.b.wg.Go(func() {
-		s.b.journal.await(a)
-		a.finish(packets.Success)
-	})
 }

@@ -93,6 +93,15 @@ func (l *localRoutes) touchAll() {
 	}
 }
 
+// touchThese announces routes as they are here, whatever the others were told.
+func (l *localRoutes) touchThese(filters []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range filters {
+		l.touch(f)
+	}
+}
+
 // settle returns when all nodes know these subscriptions.
 func (l *localRoutes) settle(ctx context.Context, subs []*subscription) error {
 	var want uint64

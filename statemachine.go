@@ -24,6 +24,7 @@ type agreed struct {
 	heirs  map[string]heir              // by lost node
 	up     map[string]bool              // nodes that take part
 	epoch  uint64                       // the last one given
+	step   uint64                       // the last in which nodes came or were lost
 	gen    uint64                       // grows with every snapshot; see keptSession
 	// waiting are routes inherited by this node whose sessions are still being adopted.
 	waiting []*route
@@ -54,12 +55,21 @@ type owner struct {
 	will  []byte // encoded, nil for none
 	// adopter is the node that publishes the will of a lost node's client; "" when there is none to publish.
 	adopter string
+	// settled is the epoch with which the session came to its home: what an earlier one of the client's there has changed is void.
+	settled uint64
 	// since is where in the agreed order the session came to its home from a lost node, 0 if it did not.
 	since uint64
 }
 
 func (a *agreed) init(n *clusterNode) {
-	a.n = n
+	a.n, a.gen = n, 1
+	a.reset()
+}
+
+// reset forgets everything.
+func (a *agreed) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.routes.Store(topics.NewIndex[*route]())
 	a.nodes = make(map[string]map[string]*route)
 	a.shares = make(map[string]map[string]*route)
@@ -67,7 +77,7 @@ func (a *agreed) init(n *clusterNode) {
 	a.kept = make(map[string]*keptSession)
 	a.heirs = make(map[string]heir)
 	a.up = make(map[string]bool)
-	a.gen = 1
+	a.waiting = nil
 }
 
 // Commands. Each begins with the version and its kind.
@@ -235,11 +245,7 @@ func (sm *stateMachine) NodeUp(index uint64, node Node) {
 func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	n := (*clusterNode)(sm)
 	if n.isSelf(node) {
-		n.up.Store(false)
-		n.announced.Store(false)
-		n.stir()
-		n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
-		n.adoptions.add(&adoption{discard: true})
+		n.givenUp()
 	}
 	n.state.setUp(node.Name, false)
 	n.inherit(index, node.Name, adopter)
@@ -251,6 +257,15 @@ func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 			}
 		})
 	}
+}
+
+// givenUp ends what this node does for its clients: other nodes have their sessions.
+func (n *clusterNode) givenUp() {
+	n.up.Store(false)
+	n.announced.Store(false)
+	n.stir()
+	n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
+	n.adoptions.add(&adoption{discard: true})
 }
 
 // isSelf reports whether node is this run of this node, and not an earlier one that the log tells of.

@@ -319,6 +319,31 @@ func TestAckAfterStored(t *testing.T) {
 	})
 }
 
+// TestPubCompAfterStored: the client uses the identifier again once it has PUBCOMP, so it must be free in the store by then; and a QoS 2 message
+// leaves for a session that lasts only when it is stored, since its publisher would send it again after a crash.
+func TestPubCompAfterStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		b := start(t, shoal.WithStorage(store))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Subscribe(2, "t")
+		pub, _ := connectWith(t, b, lasting("pub", true))
+		pub.Send(&packets.Publish{QoS: 2, PacketID: 9, TopicName: "t", Payload: []byte("m")})
+		pub.Expect(packets.TypePubRec)
+		sub.ExpectPublish("t", "m")
+		gate := make(chan struct{})
+		store.set(gate, nil)
+		pub.Send(&packets.PubRel{PacketID: 9})
+		connect(t, b, "other").PublishAsync(&packets.Publish{QoS: 2, TopicName: "t", Payload: []byte("later")})
+		pub.ExpectNothing(time.Second)
+		sub.ExpectNothing(time.Second)
+		store.set(nil, nil)
+		close(gate)
+		pub.Expect(packets.TypePubComp)
+		sub.ExpectPublish("t", "later")
+	})
+}
+
 // TestRepeatedWhilePending sends a QoS 2 message again on a new connection, while the store is still busy with the first.
 func TestRepeatedWhilePending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -43,13 +43,18 @@ func (j *storeLog) write(ops ...Op) {
 
 // await makes a wait until everything written so far is durable.
 func (j *storeLog) await(a *acceptance) {
-	a.add()
 	j.mu.Lock()
-	if len(j.ops) == 0 && j.bytes == 0 {
-		j.mu.Unlock()
-		a.finish(packets.Success)
-		return
+	nothing := len(j.ops) == 0 && j.bytes == 0
+	j.mu.Unlock()
+	if !nothing {
+		a.add()
+		j.enqueue(a)
 	}
+}
+
+// enqueue has one of a's counts given back, on the journal's goroutine, when everything written so far is durable.
+func (j *storeLog) enqueue(a *acceptance) {
+	j.mu.Lock()
 	j.waiters = append(j.waiters, a)
 	j.mu.Unlock()
 	j.signal()

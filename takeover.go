@@ -67,13 +67,35 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 		c.home = home // its node was lost, and another has adopted it
 	}
 	if c.home == n.self.Name {
-		return c.epoch, n.adoptions.await(ctx)
+		return c.epoch, n.atHome(ctx, id)
 	}
 	if err := n.settleHere(ctx, id, c.epoch, expiry); err != nil {
 		n.discard(id)
 		return 0, err
 	}
 	return c.epoch, nil
+}
+
+// atHome returns when a session whose home this node is can be taken. It may be kept alone: the CONNECT that was to bring it here gave up before
+// the move was agreed.
+func (n *clusterNode) atHome(ctx context.Context, id string) error {
+	if err := n.adoptions.await(ctx); err != nil {
+		return err
+	}
+	if n.b.sessions.get(id) != nil {
+		return nil
+	}
+	a := &n.state
+	a.mu.Lock()
+	k, o := a.kept[id], a.owners[id]
+	if k == nil || o == nil || o.home != n.self.Name {
+		a.mu.Unlock()
+		return nil
+	}
+	in := inherited{id, k.share(), *o}
+	a.mu.Unlock()
+	n.makeInherited(&in).adoptionEnds()
+	return nil
 }
 
 // settleHere has it agreed that the session is here now, with everything that came for it since it left its last home.
@@ -103,7 +125,8 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, epoch uint64, e
 			}
 		})
 		enc.entries(tail)
-		s.setDurable(n.b.journal != nil && expiry > 0)
+		s.epoch = epoch
+		s.setDurable(expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()
 	}
@@ -129,9 +152,7 @@ func asError(v any) error {
 	return errors.New("unexpected answer from the agreed order")
 }
 
-// bring fetches a session from its home.
-//
-// It returns where the session's home was; another than it was looked for if that node was lost meanwhile.
+// bring fetches a session from its home. It returns where the session's home was; if that node was lost meanwhile, where it is now.
 func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, cleanStart bool) (home string, err error) {
 	if err := n.c.Barrier(ctx); err != nil { // the home knows of the claim
 		return "", err
@@ -238,10 +259,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 		subs = append(subs, sub)
 	}
 	if old := b.sessions.get(id); old != nil { // left behind by an earlier move
-		old.mu.Lock()
-		old.moved = true
-		old.mu.Unlock()
-		old.end()
+		old.abandon()
 	}
 	b.sessions.put(s)
 	for _, sub := range subs {
@@ -284,9 +302,6 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 // discard ends a session that could not be brought here, without a word to the cluster, which never had it here.
 func (n *clusterNode) discard(id string) {
 	if s := n.b.sessions.get(id); s != nil {
-		s.mu.Lock()
-		s.moved = true
-		s.mu.Unlock()
-		s.end()
+		s.abandon()
 	}
 }

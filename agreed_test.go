@@ -1,0 +1,373 @@
+package shoal
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+func newAgreed(t *testing.T) *agreed {
+	t.Helper()
+	b, err := New(WithAnonymous())
+	require.NoError(t, err)
+	b.journal = new(journal)
+	n := newClusterNode(b, idle{forwarded: new([]forwardedBatch)})
+	b.cluster, b.journal.replication = n, newReplication(n)
+	n.life, n.cancel = context.WithCancel(t.Context())
+	return &n.state
+}
+
+// idle is a cluster in which nothing happens by itself. It notes what is forwarded.
+type idle struct {
+	Cluster
+	forwarded *[]forwardedBatch
+}
+
+type forwardedBatch struct {
+	node string
+	buf  []byte
+	done func(error)
+}
+
+func (idle) Self() (Node, error) { return Node{Name: "self"}, nil }
+
+func (idle) Serving() bool { return true }
+
+func (i idle) Forward(node string, batch []byte, done func(error)) {
+	*i.forwarded = append(*i.forwarded, forwardedBatch{node, batch, done})
+}
+
+// payloads returns what a batch carries.
+func (f forwardedBatch) payloads(t *testing.T) (list []string) {
+	t.Helper()
+	r, err := openRecord(f.buf)
+	require.NoError(t, err)
+	r.Fixed64()
+	for r.More() {
+		m := readForwarded(r, 0)
+		list = append(list, string(m.p.Payload))
+	}
+	require.NoError(t, r.Err())
+	return list
+}
+
+// The sessions of a lost node are with its heir, or with the heir of that, if it was lost after it had them.
+func TestHeirs(t *testing.T) {
+	for name, c := range map[string]struct {
+		heirs map[string]heir
+		up    string
+		want  string
+	}{
+		"nobody was lost":                    {map[string]heir{}, "a b c", ""},
+		"one was":                            {map[string]heir{"a": {"b", 5}}, "b c", "b"},
+		"its heir was lost later":            {map[string]heir{"a": {"b", 5}, "b": {"c", 6}}, "c", "c"},
+		"its heir was lost later, and back":  {map[string]heir{"a": {"b", 5}, "b": {"c", 6}}, "b c", "c"},
+		"its heir had been lost earlier":     {map[string]heir{"a": {"b", 5}, "b": {"c", 4}}, "b c", "b"},
+		"they were each other's":             {map[string]heir{"a": {"b", 5}, "b": {"a", 6}}, "a", "a"},
+		"its heir started again at once":     {map[string]heir{"a": {"b", 5}, "b": {"b", 6}}, "b c", "b"},
+		"it started again at once":           {map[string]heir{"a": {"a", 5}}, "a b c", "a"},
+		"nobody is left":                     {map[string]heir{"a": {"b", 5}, "b": {"a", 6}}, "", ""},
+		"there was nobody to be its heir":    {map[string]heir{"a": {"a", 5}}, "", ""},
+		"the last of a chain has itself":     {map[string]heir{"a": {"b", 1}, "b": {"c", 2}, "c": {"c", 3}}, "c", "c"},
+		"the chain ends with the youngest":   {map[string]heir{"a": {"b", 1}, "b": {"c", 2}, "c": {"a", 3}}, "a", "a"},
+		"an older link of a chain is passed": {map[string]heir{"a": {"b", 7}, "b": {"c", 8}, "c": {"a", 2}}, "a c", "c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAgreed(t)
+			a.heirs = c.heirs
+			for _, node := range strings.Fields(c.up) {
+				a.setUp(node, true)
+			}
+			got, index := a.heirOf("a")
+			require.Equal(t, c.want, got)
+			if got != "" {
+				require.Equal(t, c.heirs["a"].index, index)
+			}
+		})
+	}
+}
+
+// changesOf encodes what a session of a client with an epoch says: it has one message more.
+func changesOf(epoch, seq uint64, text string) []byte {
+	s := &session{clientID: "client", epoch: epoch}
+	enc := new(changeEncoder)
+	m := &core.Message{TopicName: "t", Payload: []byte(text)}
+	enc.session(s, &sessionChanges{entries: []core.Entry{{Msg: m, Seq: seq, QoS: 1}}})
+	return enc.take()
+}
+
+// Guarantee 3: what a node that had the session earlier says of it changes nothing, also when the session has come back to it since.
+func TestStaleChangesAreVoid(t *testing.T) {
+	a := newAgreed(t)
+	sm := (*stateMachine)(a.n)
+	claim := func(node string) uint64 {
+		cmd := codec.AppendBool(codec.AppendBytes(codec.AppendString(command(cmdClaim), "client"), nil), false)
+		return sm.Apply(1, node, cmd).(claimResult).epoch
+	}
+	moved := func(node string, epoch, from uint64, isNew bool) {
+		cmd := codec.AppendBool(codec.AppendUint(codec.AppendString(command(cmdMoved), "client"), epoch), isNew)
+		cmd = codec.AppendUint(codec.AppendUint(codec.AppendUint(cmd, 600), from), 0)
+		require.Equal(t, true, sm.Apply(1, node, cmd))
+	}
+	first := claim("a")
+	moved("a", first, 0, true)
+	require.Nil(t, sm.Apply(1, "a", changesOf(first, 1, "one")))
+	require.Nil(t, sm.Apply(1, "b", changesOf(first, 2, "not its own")))
+	second := claim("b")
+	require.Nil(t, sm.Apply(1, "a", changesOf(first, 2, "until it has moved"))) // a still has it
+	moved("b", second, 2, false)
+	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "too late")))
+	third := claim("a")
+	moved("a", third, 2, false)
+	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "much too late")))
+	require.Nil(t, sm.Apply(1, "a", changesOf(third, 3, "three")))
+	var texts []string
+	for _, e := range a.kept["client"].entries {
+		texts = append(texts, string(e.Msg.Payload))
+	}
+	require.Equal(t, []string{"one", "until it has moved", "three"}, texts)
+}
+
+// What is handed out, to a snapshot or an adoption, does not change any more; and a snapshot restores all there is.
+func TestKeptSessionsInSnapshots(t *testing.T) {
+	a := newAgreed(t)
+	sm := (*stateMachine)(a.n)
+	a.owners["client"] = &owner{node: "a", home: "a", epoch: 3, settled: 2, since: 7}
+	a.heirs["x"], a.step = heir{"a", 7}, 7
+	a.setUp("a", true)
+	a.keep("client").expiry = 60
+	a.kept["client"].setSubscription("f", []byte("encoded"))
+	a.kept["client"].setReceived(9, true)
+	require.Nil(t, sm.Apply(1, "a", changesOf(3, 1, "one")))
+	write, err := sm.Snapshot()
+	require.NoError(t, err)
+	require.Nil(t, sm.Apply(2, "a", changesOf(3, 2, "after the snapshot")))
+	var buf bytes.Buffer
+	require.NoError(t, write(&buf))
+
+	again := newAgreed(t)
+	require.NoError(t, (*stateMachine)(again.n).Restore(&buf))
+	k := again.kept["client"]
+	require.Len(t, k.entries, 1)
+	require.Equal(t, "one", string(k.entries[0].Msg.Payload))
+	require.Equal(t, map[string][]byte{"f": []byte("encoded")}, k.subs)
+	require.Contains(t, k.received, uint16(9))
+	require.Equal(t, uint32(60), k.expiry)
+	require.Equal(t, uint64(1), k.top)
+	require.Equal(t, a.owners["client"], again.owners["client"])
+	require.Equal(t, a.heirs, again.heirs)
+	require.Equal(t, a.up, again.up)
+	require.Equal(t, a.step, again.step)
+	require.Len(t, a.kept["client"].entries, 2)
+}
+
+// C3: a node that goes on running after it was given a snapshot has what is its own by that, and nothing else; or knows that it was given up.
+func TestSnapshotForARunningNode(t *testing.T) {
+	for name, up := range map[string]bool{"that takes part": true, "that was given up": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := newAgreed(t)
+				source.setUp("self", up)
+				source.step = 8
+				source.owners["mine"] = &owner{home: "self", epoch: 3, settled: 2, since: 7}
+				source.keep("mine").expiry = 60
+				source.kept["mine"].add(core.Entry{Msg: &core.Message{TopicName: "t"}, Seq: 1, QoS: 1})
+				source.owners["moved"] = &owner{home: "other", epoch: 4, settled: 4}
+				source.keep("moved").expiry = 60
+				write, err := (*stateMachine)(source.n).Snapshot()
+				require.NoError(t, err)
+				var buf bytes.Buffer
+				require.NoError(t, write(&buf))
+
+				n := newAgreed(t).n
+				n.up.Store(true)
+				n.step(5)
+				n.b.sessions.put(n.b.newSession("moved"))
+				n.b.sessions.put(n.b.newSession("mine"))
+				require.NoError(t, (*stateMachine)(n).Restore(&buf))
+				go n.adoptions.run()
+				synctest.Wait()
+				require.Equal(t, up, n.up.Load())
+				require.Nil(t, n.b.sessions.get("moved"))
+				if !up {
+					require.Nil(t, n.b.sessions.get("mine"))
+					require.Equal(t, uint64(5), n.adoptions.done.Load(), "nothing that came later is accepted before it is back")
+				} else {
+					s := n.b.sessions.get("mine")
+					require.Equal(t, 1, s.core.Len())
+					require.True(t, s.durable)
+					require.Equal(t, uint64(7), s.adopted)
+					require.Equal(t, uint64(8), n.adoptions.done.Load())
+					s.stopExpiry()
+				}
+				n.cancel()
+			})
+		})
+	}
+}
+
+// What a session that is let go had not handed on does not count any more against what may wait.
+func TestLettingGoMakesRoom(t *testing.T) {
+	n := newAgreed(t).n
+	r := n.b.journal.replication
+	s := n.b.newSession("client")
+	s.setDurable(true)
+	s.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", Payload: make([]byte, 1000)}, QoS: 1})
+	require.Greater(t, r.bytes.Load(), int64(1000))
+	s.abandon()
+	require.Zero(t, r.bytes.Load())
+}
+
+// A message held for sessions of a later step is not given to those of an earlier one.
+func TestHeldMessagesWaitForTheirStep(t *testing.T) {
+	q := &newAgreed(t).n.adoptions
+	q.busy = true
+	q.hold(heldMessage{lost: 5})
+	q.hold(heldMessage{lost: 9})
+	require.Equal(t, []heldMessage{{lost: 5}}, q.release(5))
+	require.Equal(t, []heldMessage{{lost: 9}}, q.finish())
+	require.Empty(t, q.finish())
+}
+
+// Guarantee 5: the routes of a lost node are its heir's at once, so that nothing is missed that comes before the heir speaks.
+func TestRoutesGoToTheHeir(t *testing.T) {
+	for _, heirName := range []string{"y", "self"} {
+		t.Run(heirName, func(t *testing.T) {
+			a := newAgreed(t)
+			a.n.up.Store(true)
+			sm := (*stateMachine)(a.n)
+			for i, node := range []string{"self", "x", "y"} {
+				a.setUp(node, true)
+				a.n.step(uint64(i + 1))
+			}
+			for _, filter := range []string{"t/+", "$share/g/s"} {
+				a.setRoute("x", filter, 2, 1)
+			}
+			sm.NodeDown(4, Node{Name: "x"}, heirName)
+			found := a.routes.Load().AppendMatches(nil, "t/1")
+			require.Len(t, found, 1)
+			require.Equal(t, heirName, found[0].node)
+			require.Equal(t, heirName == "self", found[0].held())
+			require.Equal(t, &route{node: heirName, peer: found[0].peer, filter: "s", group: "$share/g/s", all: 2},
+				withPeer(a.shares["$share/g/s"][heirName], found[0].peer))
+			require.Empty(t, a.nodes["x"])
+		})
+	}
+}
+
+func withPeer(rt *route, p *peerQueue) *route {
+	same := *rt
+	same.peer = p
+	return &same
+}
+
+// Guarantee 5: a node takes nothing from one that has gone further in the agreed order than itself: it may have inherited sessions there.
+func TestReceiveWaitsForTheStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newAgreed(t).n
+		n.up.Store(true)
+		n.step(4)
+		accepted := 0
+		receive := func(step uint64) {
+			batch := newBatch()
+			stampBatch(batch, step)
+			(*stateMachine)(n).Receive("x", batch, func(err error) {
+				require.NoError(t, err)
+				accepted++
+			})
+		}
+		receive(4)
+		require.Equal(t, 1, accepted)
+		go receive(5)
+		synctest.Wait()
+		require.Equal(t, 1, accepted)
+		n.adoptions.add(&adoption{index: 5, lost: "y"})
+		n.step(5)
+		synctest.Wait()
+		require.Equal(t, 1, accepted, "the sessions are not made yet")
+		go n.adoptions.run()
+		synctest.Wait()
+		require.Equal(t, 2, accepted)
+		n.cancel()
+	})
+}
+
+// Guarantee 8: what comes back from a lost node goes to its heir in front of what was sent to the heir since, and is marked as inherited.
+func TestWhatComesBackGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newAgreed(t).n
+		n.up.Store(true)
+		for _, node := range []string{"self", "x", "y"} {
+			n.state.setUp(node, true)
+		}
+		sent := n.c.(idle).forwarded
+		acks := 0
+		publish := func(to, payload string) {
+			sc := n.b.scratch()
+			p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte(payload)}
+			sc.r.begin(&p, "publisher", nil, sc)
+			n.peer(to).send(sc, nil)
+			a := sc.r.wait
+			a.then = func(code packets.ReasonCode) {
+				require.Equal(t, packets.Success, code)
+				acks++
+			}
+			sc.release()
+			a.finish(packets.Success)
+		}
+		publish("x", "1")
+		publish("x", "2")
+		(*stateMachine)(n).NodeDown(9, Node{Name: "x"}, "y")
+		publish("y", "3")
+		require.Len(t, *sent, 2)
+		for _, f := range *sent {
+			go f.done(ErrNodeLost)
+			synctest.Wait()
+		}
+		var payloads []string
+		for _, f := range (*sent)[2:] {
+			require.Equal(t, "y", f.node)
+			payloads = append(payloads, f.payloads(t)...)
+			f.done(nil)
+		}
+		require.Equal(t, []string{"1", "2", "3"}, payloads)
+		require.Equal(t, 3, acks)
+		r, err := openRecord((*sent)[2].buf)
+		require.NoError(t, err)
+		require.Equal(t, uint64(9), r.Fixed64())
+		f := readForwarded(r, 0)
+		require.Equal(t, uint64(9), f.inherited)
+		n.cancel()
+	})
+}
+
+// Damaged commands change nothing and do no harm.
+func FuzzChanges(f *testing.F) {
+	f.Add(changesOf(1, 1, "one"))
+	s := &session{clientID: "client", epoch: 1}
+	enc := new(changeEncoder)
+	enc.session(s, &sessionChanges{
+		meta: true, sent: 4, released: []uint64{3}, ended: []uint64{1, 2}, received: map[uint16]bool{7: true},
+		subs: map[string]*subscription{"a/+": {filter: "a/+", qos: 1}, "gone": nil},
+	})
+	f.Add(enc.take())
+	f.Fuzz(func(t *testing.T, cmd []byte) {
+		a := newAgreed(t)
+		a.owners["client"] = &owner{home: "a"}
+		a.keep("client").entries = []core.Entry{{Msg: new(core.Message), Seq: 1}, {Msg: new(core.Message), Seq: 4}}
+		_ = (*stateMachine)(a.n).Apply(1, "a", cmd)
+		if k := a.kept["client"]; k != nil {
+			for _, e := range k.entries {
+				require.True(t, e.Msg != nil || e.State == core.Done)
+			}
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package shoal
+
+import (
+	"time"
+
+	"github.com/shoalmq/shoal/packets"
+)
+
+// Messages that were on their way to a node when it was lost.
+
+// held reports whether a route leads to sessions that this node is adopting.
+func (rt *route) held() bool { return rt.peer == nil && rt.group == "" }
+
+// reroute sends what a lost node has not accepted to its heir, for the sessions adopted from it.
+//
+// done is called when it is on its way.
+func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func()) {
+	to, step := n.state.heirOf(lost)
+	if to == "" {
+		for _, a := range o.waits {
+			a.finish(packets.ServerUnavailable)
+		}
+		done()
+		return
+	}
+	if to == lost && n.life.Err() == nil && !again {
+		// It is back, or will be: the link to it opens in a moment.
+		time.AfterFunc(rerouteAgain, func() { n.reroute(lost, o, true, done) })
+		return
+	}
+	defer done()
+	rd, err := openRecord(o.buf)
+	if err != nil || n.life.Err() != nil { // it was made here
+		for _, a := range o.waits {
+			a.finish(packets.ServerShuttingDown)
+		}
+		return
+	}
+	rd.Fixed64()
+	next := &outgoing{buf: newBatch()}
+	sc := n.b.scratch()
+	defer sc.release()
+	for i := 0; rd.More(); {
+		f := readForwarded(rd, sc.nano)
+		if rd.Err() != nil {
+			break
+		}
+		if f.p.QoS == 0 {
+			continue
+		}
+		wait := o.waits[i]
+		i++
+		r := &sc.r
+		r.reset()
+		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires
+		lostAt := step
+		if f.inherited != 0 {
+			lostAt = f.inherited
+		}
+		if to == n.self.Name {
+			n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait})
+			continue
+		}
+		r.inherited = lostAt
+		next.buf = appendForward(next.buf, r, nil)
+		next.waits = append(next.waits, wait)
+	}
+	if len(next.waits) > 0 {
+		n.peer(to).forward(next)
+	}
+}
+
+// rerouteAgain is the pause before messages are sent to a node that has just come back.
+const rerouteAgain = 20 * time.Millisecond
+
+// deliverInherited delivers a message that was on its way to a lost node to the sessions that were adopted from it.
+func (n *clusterNode) deliverInherited(h heldMessage) {
+	sc := n.b.scratch()
+	defer sc.release()
+	p := publishOfMessage(h.msg)
+	r := &sc.r
+	r.reset()
+	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, h.msg.Publisher, sc.nano, h.msg.ID, h.msg.Expires, h.msg
+	r.inherited = h.lost
+	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
+	n.b.routeLocal(sc, nil)
+	n.b.awaitStored(r)
+	if a := r.wait; a != nil {
+		a.then = h.wait.finish
+		a.finish(packets.Success)
+		return
+	}
+	h.wait.finish(packets.Success)
+}
