@@ -14,7 +14,7 @@ import (
 // ends. It returns who the client is, or an error: an *Error chooses the reason code of the CONNACK, any other error
 // becomes Not authorized (0x87). A panic costs that connection only.
 //
-// An Authenticator that is an Authorizer, too, is found to be one when the broker is made.
+// An Authenticator that is an Authorizer or an EnhancedAuthenticator, too, is found to be one when the broker is made.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c *Credentials) (*Principal, error)
 }
@@ -32,6 +32,8 @@ type Credentials struct {
 	Listener       string               // the URL or the name of the listener
 	TLS            *tls.ConnectionState // nil without TLS; its PeerCertificates are the client's
 	UserProperties []packets.UserProperty
+	// Principal is who the client is already: set in a re-authentication, nil in a CONNECT.
+	Principal *Principal
 }
 
 // Principal is who a client was found to be. It is not changed after Authenticate has returned it.

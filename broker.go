@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,8 @@ type Broker struct {
 	log       *slog.Logger
 	auth      Authenticator
 	authz     Authorizer // nil: everything is allowed
+	enhanced  EnhancedAuthenticator
+	methods   []string // of enhanced
 	hooks     hooks
 
 	pool          outbox.Pool
@@ -93,6 +96,12 @@ func New(opts ...Option) (*Broker, error) {
 	}
 	b.auth = b.cfg.auth[0]
 	b.authz, _ = b.auth.(Authorizer)
+	if b.enhanced, _ = b.auth.(EnhancedAuthenticator); b.enhanced != nil {
+		b.methods = slices.Clone(b.enhanced.AuthenticationMethods())
+		if err := checkMethods(b.methods); err != nil {
+			return nil, err
+		}
+	}
 	b.sessionLimits = core.Limits{
 		QueuedMessages: b.limits.QueuedMessages,
 		QueuedBytes:    b.limits.QueuedBytes,

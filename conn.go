@@ -31,7 +31,8 @@ type conn struct {
 	s           *session
 	version     packets.Version
 	clientID    string
-	principal   *Principal
+	principal   *Principal    // a re-authentication replaces it, on the connection's goroutine
+	enhanced    *enhanced     // nil: the CONNECT named no Authentication Method
 	quiet       bool          // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration // one and a half times what was agreed; 0 for none
 	maxPacket   int           // the client's Maximum Packet Size; 0 for none
@@ -101,6 +102,7 @@ func (c *conn) run() {
 	}
 	c.rd.Close()
 	c.dropAcks()
+	c.endReauthentication()
 	if c.established {
 		c.detach()
 	}
@@ -167,22 +169,32 @@ func (c *conn) fill() (ended, bool) {
 			return ended{}, true
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			due := c.lastRead.Add(c.keepAlive)
-			if c.keepAlive > 0 && !time.Now().Before(due) {
+			if e := c.enhanced; e != nil && e.exchange != nil && !time.Now().Before(e.due) {
+				return ended{code: packets.NotAuthorized, err: err, notify: true, reason: "the re-authentication took too long"}, false
+			}
+			if c.keepAlive > 0 && !time.Now().Before(c.lastRead.Add(c.keepAlive)) {
 				return ended{code: packets.KeepAliveTimeout, err: err, notify: true, reason: "no packet within one and a half times the Keep Alive [MQTT-3.1.2-22]"}, false
 			}
-			c.setDeadline(due)
+			c.setDeadline(c.nextDue())
 			continue
 		}
 		return ended{code: packets.UnspecifiedError, err: err}, false
 	}
 }
 
-// setDeadline makes the reader look after its keep-alive at due, unless it has been kicked already.
-func (c *conn) setDeadline(due time.Time) {
-	if c.keepAlive == 0 {
-		due = time.Time{}
+// nextDue is when the reader must look at the time again: for the Keep Alive, or for a re-authentication that must be over. It is zero for never.
+func (c *conn) nextDue() (due time.Time) {
+	if c.keepAlive > 0 {
+		due = c.lastRead.Add(c.keepAlive)
 	}
+	if e := c.enhanced; e != nil && e.exchange != nil && (due.IsZero() || e.due.Before(due)) {
+		due = e.due
+	}
+	return due
+}
+
+// setDeadline makes the reader look at the time at due, unless it has been kicked already.
+func (c *conn) setDeadline(due time.Time) {
 	_ = c.nc.SetReadDeadline(due) // fails only on a closed connection, which the next read tells
 	if c.order.Load() != nil {
 		_ = c.nc.SetReadDeadline(time.Unix(1, 0))

@@ -34,35 +34,41 @@ func (c *conn) handshake() (ended, bool) {
 	c.rd.MaxPacket = int(c.b.limits.MaximumPacketSize)
 	c.rd.V31 = c.version == packets.V31
 	c.lastRead = time.Now()
-	c.setDeadline(c.lastRead.Add(c.keepAlive))
+	c.setDeadline(c.nextDue())
 	return ended{}, true
 }
 
 func (c *conn) readConnect() (*packets.Connect, error) {
+	h, body, err := c.nextPacket()
+	if err != nil {
+		return nil, err
+	}
+	if h.Type != packets.TypeConnect {
+		return nil, &packets.Error{
+			Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "came before CONNECT", Clause: "MQTT-3.1.0-1",
+		}
+	}
+	var p packets.Connect
+	if err := p.Decode(h, body, 0); err != nil {
+		c.version = p.ProtocolVersion // as far as it was read
+		return nil, err
+	}
+	c.rd.Release()
+	return &p, nil
+}
+
+// nextPacket waits for a packet before CONNACK. The caller releases the reader when it has read the body.
+func (c *conn) nextPacket() (packets.FixedHeader, []byte, error) {
 	for {
 		h, body, ok, err := c.rd.Next()
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			if h.Type != packets.TypeConnect {
-				return nil, &packets.Error{
-					Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "came before CONNECT", Clause: "MQTT-3.1.0-1",
-				}
-			}
-			var p packets.Connect
-			if err := p.Decode(h, body, 0); err != nil {
-				c.version = p.ProtocolVersion // as far as it was read
-				return nil, err
-			}
-			c.rd.Release()
-			return &p, nil
+		if ok || err != nil {
+			return h, body, err
 		}
 		if err := c.rd.Fill(); err != nil {
-			return nil, err
+			return h, nil, err
 		}
 		if k := c.order.Load(); k != nil {
-			return nil, &Error{ReasonCode: k.code}
+			return h, nil, &Error{ReasonCode: k.code, Reason: k.reason}
 		}
 	}
 }
@@ -75,8 +81,9 @@ func (c *conn) refuse(err error) ended {
 	switch {
 	case errors.As(err, &perr):
 		// A client that is not understood gets an answer only if it is one: 5.0 says how; 3.1.1 has just the version's.
-		known := perr.Packet == packets.TypeConnect &&
-			(c.version == packets.V5 || perr.Code == packets.UnsupportedProtocolVersion || perr.Code == packets.ClientIdentifierNotValid)
+		// In the middle of an enhanced authentication it is one.
+		known := c.enhanced != nil || perr.Packet == packets.TypeConnect && (c.version == packets.V5 ||
+			perr.Code == packets.UnsupportedProtocolVersion || perr.Code == packets.ClientIdentifierNotValid)
 		if !known {
 			return end
 		}
@@ -159,7 +166,7 @@ func (c *conn) checkConnect(p *packets.Connect) error {
 		}
 	}
 	if m, ok := p.Properties.AuthenticationMethod.Get(); ok {
-		return &Error{ReasonCode: packets.BadAuthenticationMethod, Reason: "this server knows no authentication method " + strings.ToValidUTF8(m, "?")}
+		return c.b.checkMethod(m)
 	}
 	return nil
 }
@@ -177,14 +184,22 @@ func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (*Principal
 	case interface{ ConnectionState() *tls.ConnectionState }:
 		cr.TLS = t.ConnectionState()
 	}
+	if p.Properties.AuthenticationMethod.Set {
+		return c.authenticateEnhanced(ctx, cr, p)
+	}
 	principal, err := c.b.auth.Authenticate(ctx, cr)
 	if err != nil {
 		return nil, refusal(err, packets.NotAuthorized)
 	}
-	if principal == nil {
-		principal = &Principal{Name: cr.UserName}
+	return principalOr(principal, cr), nil
+}
+
+// principalOr returns p, or, where an Authenticator has named none, one with the client's User Name.
+func principalOr(p *Principal, cr *Credentials) *Principal {
+	if p == nil {
+		return &Principal{Name: cr.UserName}
 	}
-	return principal, nil
+	return p
 }
 
 // refusal makes an *Error of what user code returned.
@@ -359,6 +374,9 @@ func (c *conn) connAck(p *packets.Connect, e *ConnectEvent, assigned, present bo
 			o = packets.Some(byte(0))
 		}
 		return o
+	}
+	if a := c.enhanced; a != nil { // [MQTT-4.12.0-5, -6]
+		pr.AuthenticationMethod, pr.AuthenticationData = packets.Some(a.method), a.final
 	}
 	pr.RetainAvailable = off(b.caps.NoRetain)
 	pr.WildcardSubscriptionAvailable = off(b.caps.NoWildcardSubscriptions)

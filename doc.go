@@ -53,7 +53,7 @@
 //
 // # Files
 //
-//   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, hooks.go, storage.go, cluster.go: what embedders implement
+//   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
 //   - inprocess.go: the program as a client
 //   - conn.go, connect.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, will.go, retained.go: what clients have

@@ -47,6 +47,8 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 		sc.soil(c)
 	case *packets.Disconnect:
 		return c.handleDisconnect(p)
+	case *packets.Auth:
+		return c.handleAuth(sc, p)
 	default:
 		return c.protocolEnd(unexpected(h.Type)), false
 	}

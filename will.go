@@ -94,6 +94,13 @@ func (w *will) cancel() bool {
 	return first
 }
 
+// setPrincipal makes p the one whose permissions the will is published with.
+func (w *will) setPrincipal(p *Principal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.client.Principal = p
+}
+
 // stop keeps a will that waits from being published, at the end of the broker.
 func (w *will) stop() { w.cancel() }
 
@@ -107,6 +114,9 @@ func (w *will) publish() {
 	drop := func(why DropReason) {
 		b.drop(DroppedEvent{ClientID: w.client.ClientID, TopicName: m.TopicName, QoS: m.QoS, Reason: why})
 	}
+	w.mu.Lock()
+	client := w.client
+	w.mu.Unlock()
 	ctx := b.life
 	if b.cluster != nil && !w.adopted && !b.cluster.announced.Load() {
 		return // this node was given up: another one publishes it
@@ -114,12 +124,12 @@ func (w *will) publish() {
 	err := errPanic
 	b.guard(func() {
 		err = b.authorize(ctx, &AccessRequest{
-			ClientID: w.client.ClientID, Principal: w.client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+			ClientID: client.ClientID, Principal: client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
 		})
 	})
 	if err != nil {
 		drop(DropNotAuthorized)
-	} else if !w.intercept(&m) {
+	} else if !w.intercept(&m, client) {
 		drop(DropIntercepted)
 	} else {
 		b.publish(&m, w.client.ClientID, func(packets.ReasonCode) {
@@ -134,11 +144,11 @@ func (w *will) publish() {
 	}
 }
 
-func (w *will) intercept(m *Message) bool {
+func (w *will) intercept(m *Message, client ClientInfo) bool {
 	if len(w.b.hooks.will) == 0 {
 		return true
 	}
-	e := &PublishEvent{Client: w.client, Message: *m}
+	e := &PublishEvent{Client: client, Message: *m}
 	e.Message.Properties.UserProperties = slices.Clone(m.Properties.UserProperties)
 	for _, h := range w.b.hooks.will {
 		var err error
