@@ -5,22 +5,35 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/clustertest"
 	"github.com/shoalmq/shoal/internal/behaviour"
 )
 
 // The table of behaviours that one broker has, with each client on another of three nodes: a client must not be able to
 // tell a cluster from one broker.
-func TestBehaviour(t *testing.T) {
-	behaviour.Run(t, behaviour.Harness{
-		Virtual: true,
-		Case: func(t *testing.T, body func(t *testing.T, env behaviour.Env)) {
-			synctest.Test(t, func(t *testing.T) { body(t, nodes{clustertest.New(t, 3)}) })
-		},
-	})
+func TestBehaviour(t *testing.T) { behaviour.Run(t, onThree((*clustertest.Cluster).Dial)) }
+
+// The same over WebSocket.
+func TestBehaviourWebSocket(t *testing.T) {
+	behaviour.Run(t, onThree((*clustertest.Cluster).DialWebSocket, clustertest.WithWebSocket()))
 }
 
-// nodes puts each client of a case on the next node.
-type nodes struct{ *clustertest.Cluster }
+func onThree(dial dialer, opts ...clustertest.Option) behaviour.Harness {
+	return func(t *testing.T, c *behaviour.Case, body func(t *testing.T, env behaviour.Env)) {
+		synctest.Test(t, func(t *testing.T) {
+			options := clustertest.WithBroker(func(int) []shoal.Option { return c.BrokerOptions() })
+			body(t, nodes{clustertest.New(t, 3, append(opts, options)...), dial})
+		})
+	}
+}
 
-func (n nodes) Dial(t testing.TB, i int) net.Conn { return n.Cluster.Dial(t, i%n.Nodes()) }
+type dialer func(c *clustertest.Cluster, t testing.TB, i int) net.Conn
+
+// nodes puts each client of a case on the next node.
+type nodes struct {
+	*clustertest.Cluster
+	dial dialer
+}
+
+func (n nodes) Dial(t testing.TB, i int) net.Conn { return n.dial(n.Cluster, t, i%n.Nodes()) }

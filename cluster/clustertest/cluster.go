@@ -14,10 +14,14 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest/memnet"
+	"github.com/shoalmq/shoal/internal/listen"
 )
 
-// mqttPort is where every node listens for clients, on its own host.
-const mqttPort = "1883"
+// Where every node listens for clients, on its own host.
+const (
+	mqttPort      = "1883"
+	webSocketPort = "8083" // with WithWebSocket
+)
 
 // Cluster is a cluster under test. Its methods are meant for the test's own goroutine and fail the test when something
 // does not work.
@@ -66,6 +70,7 @@ type options struct {
 	config  func(i int, c *cluster.Config)
 	storage func(i int, dir string) shoal.Storage
 	logger  *slog.Logger
+	ws      bool
 }
 
 // Option changes what New makes.
@@ -90,6 +95,9 @@ func WithStorage(f func(i int, dir string) shoal.Storage) Option {
 
 // WithLogger sets where all nodes log. Default: nowhere.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithWebSocket makes every node listen for WebSocket connections, too; see DialWebSocket.
+func WithWebSocket() Option { return func(o *options) { o.ws = true } }
 
 // New starts a cluster of so many nodes, named c01, c02 and so on, and waits until all serve. It is stopped when the test ends.
 func New(t testing.TB, nodes int, opts ...Option) *Cluster {
@@ -151,6 +159,13 @@ func (c *Cluster) start(i int) {
 	}
 	cl := cluster.New(cfg)
 	opts := []shoal.Option{shoal.WithListener(l), shoal.WithCluster(cl), shoal.WithLogger(c.opts.logger.With("node", n.Name))}
+	if c.opts.ws {
+		ws, err := host.Listen(net.JoinHostPort(host.IP(), webSocketPort))
+		if err != nil {
+			c.t.Fatalf("clustertest: node %s cannot listen: %v", n.Name, err)
+		}
+		opts = append(opts, shoal.WithListener(listen.WebSocket(ws, "/mqtt")))
+	}
 	if c.opts.broker != nil {
 		opts = append(opts, c.opts.broker(i)...)
 	} else {
@@ -186,9 +201,28 @@ func (c *Cluster) AwaitServing(i int) {
 // Dial connects to a node as a client would. The connection is closed when the test ends.
 func (c *Cluster) Dial(t testing.TB, i int) net.Conn {
 	t.Helper()
+	return c.dial(t, i, func(ctx context.Context) (net.Conn, error) { return c.reach(ctx, i, mqttPort) })
+}
+
+// DialWebSocket is Dial over WebSocket. The cluster needs WithWebSocket.
+func (c *Cluster) DialWebSocket(t testing.TB, i int) net.Conn {
+	t.Helper()
+	return c.dial(t, i, func(ctx context.Context) (net.Conn, error) {
+		return listen.DialWebSocket(ctx, "ws://"+net.JoinHostPort(c.nodes[i].Name, webSocketPort)+"/mqtt", func(ctx context.Context) (net.Conn, error) {
+			return c.reach(ctx, i, webSocketPort)
+		})
+	})
+}
+
+func (c *Cluster) reach(ctx context.Context, i int, port string) (net.Conn, error) {
+	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Name, port))
+}
+
+func (c *Cluster) dial(t testing.TB, i int, dial func(context.Context) (net.Conn, error)) net.Conn {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	conn, err := c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Name, mqttPort))
+	conn, err := dial(ctx)
 	if err != nil {
 		t.Fatalf("clustertest: no connection to node %s: %v", c.nodes[i].Name, err)
 	}

@@ -1,12 +1,15 @@
 package behaviour
 
 import (
+	"flag"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/internal/mqtttest"
 	"github.com/shoalmq/shoal/packets"
 )
@@ -18,14 +21,10 @@ type Env interface {
 	Nodes() int
 }
 
-// Harness runs cases.
-type Harness struct {
-	// Virtual says that Case runs its body in a synctest bubble, where time.Sleep takes no time. Without it cases that
-	// are about time are left out.
-	Virtual bool
-	// Case starts brokers that are new, with default limits and everybody let in, calls body and stops them.
-	Case func(t *testing.T, body func(t *testing.T, env Env))
-}
+// Harness runs cases: it starts brokers that are new and let everybody in, with the case's options, calls body and stops them.
+//
+// A case that is Timed must run in a synctest bubble, where time.Sleep takes no time.
+type Harness func(t *testing.T, c *Case, body func(t *testing.T, env Env))
 
 // Case is one behaviour.
 type Case struct {
@@ -34,7 +33,18 @@ type Case struct {
 	Clauses []string
 	// Timed cases need virtual time.
 	Timed bool
-	run   func(c *context)
+	// Options configure the brokers: nil for the defaults, which let everybody in. What it returns must not be shared between brokers.
+	Options func() []shoal.Option
+
+	run func(c *context)
+}
+
+// BrokerOptions are the options of one broker for the case.
+func (c *Case) BrokerOptions() []shoal.Option {
+	if c.Options == nil {
+		return []shoal.Option{shoal.WithAnonymous()}
+	}
+	return c.Options()
 }
 
 // Cases returns the whole table.
@@ -48,15 +58,25 @@ func Cases() []Case {
 	return all
 }
 
-// Run runs the whole table, each case as a subtest with the case's name.
+// Run runs the whole table, each case as a subtest with the case's name. A case that did not run to its end fails the test: the table of
+// statements in internal/conformance relies on that.
 func Run(t *testing.T, h Harness) {
+	completed := make(map[string]bool)
 	for _, c := range Cases() {
-		if c.Timed && !h.Virtual {
-			continue
-		}
 		t.Run(c.Name, func(t *testing.T) {
-			h.Case(t, func(t *testing.T, env Env) { c.run(&context{T: t, env: env}) })
+			h(t, &c, func(t *testing.T, env Env) {
+				c.run(&context{T: t, env: env})
+				completed[c.Name] = !t.Skipped()
+			})
 		})
+	}
+	if f := flag.Lookup("test.run"); t.Failed() || f != nil && strings.Contains(f.Value.String(), "/") {
+		return // only some were asked for
+	}
+	for _, c := range Cases() {
+		if !completed[c.Name] {
+			t.Errorf("the case %q did not run", c.Name)
+		}
 	}
 }
 

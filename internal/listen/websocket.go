@@ -26,6 +26,9 @@ type webSocket struct {
 // underKey is the key of the connection under a request, in its context.
 type underKey struct{}
 
+// WebSocket returns a listener of the WebSocket connections that are made to path over the connections of inner, which it closes.
+func WebSocket(inner net.Listener, path string) net.Listener { return newWebSocket(inner, path) }
+
 func newWebSocket(inner net.Listener, path string) *webSocket {
 	w := &webSocket{inner: inner, conns: make(chan net.Conn), closed: make(chan struct{})}
 	mux := http.NewServeMux()

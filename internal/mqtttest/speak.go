@@ -12,7 +12,7 @@ func (c *Client) Connect(p *packets.Connect) *packets.ConnAck {
 	return ack
 }
 
-// TryConnect sends a CONNECT and returns the CONNACK.
+// TryConnect sends a CONNECT and returns the CONNACK. Nothing may come before it [MQTT-3.2.0-1].
 func (c *Client) TryConnect(p *packets.Connect) *packets.ConnAck {
 	c.t.Helper()
 	if p.ClientID != "" {
@@ -20,7 +20,12 @@ func (c *Client) TryConnect(p *packets.Connect) *packets.ConnAck {
 	}
 	c.MaxPacket = int(p.Properties.MaximumPacketSize.Or(0))
 	c.Send(p)
-	return Expect[*packets.ConnAck](c)
+	first := c.Next()
+	ack, ok := first.(*packets.ConnAck)
+	if !ok {
+		c.fatalf("awaiting CONNACK, got %+v", first)
+	}
+	return ack
 }
 
 // Disconnect sends a DISCONNECT and waits until the broker has closed the connection. Messages that come before that are dropped.
