@@ -45,7 +45,7 @@ func (c *conn) readConnect() (*packets.Connect, error) {
 	}
 	if h.Type != packets.TypeConnect {
 		return nil, &packets.Error{
-			Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "came before CONNECT", Clause: "MQTT-3.1.0-1",
+			Code: packets.ProtocolError, Packet: h.Type, Field: "Packet Type", Problem: "came before CONNECT", Clause: "MQTT-3.1.0-1",
 		}
 	}
 	var p packets.Connect

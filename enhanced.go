@@ -150,7 +150,7 @@ func (c *conn) readAuth(e *enhanced) ([]byte, error) {
 		err = errLeft
 	default:
 		err = &packets.Error{
-			Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "came before CONNACK, where only AUTH and DISCONNECT may",
+			Code: packets.ProtocolError, Packet: h.Type, Field: "Packet Type", Problem: "came before CONNACK, where only AUTH and DISCONNECT may",
 			Clause: "MQTT-3.1.2-30",
 		}
 	}
@@ -186,7 +186,7 @@ func (c *conn) handleAuth(sc *scratch, p *packets.Auth) (ended, bool) {
 	e := c.enhanced
 	if e == nil {
 		return c.protocolEnd(&packets.Error{
-			Code: packets.ProtocolError, Packet: packets.TypeAuth, Field: "packet", Problem: "came on a connection whose CONNECT named no Authentication Method",
+			Code: packets.ProtocolError, Packet: packets.TypeAuth, Field: "Packet Type", Problem: "came on a connection whose CONNECT named no Authentication Method",
 			Clause: "MQTT-4.12.0-7",
 		}), false
 	}

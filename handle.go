@@ -120,7 +120,7 @@ func (c *conn) decode(h packets.FixedHeader, body []byte) (packets.Packet, error
 	switch h.Type {
 	case packets.TypeConnect:
 		return nil, &packets.Error{
-			Code: packets.ProtocolError, Packet: h.Type, Field: "packet", Problem: "a second CONNECT", Clause: "MQTT-3.1.0-2",
+			Code: packets.ProtocolError, Packet: h.Type, Field: "Packet Type", Problem: "a second CONNECT", Clause: "MQTT-3.1.0-2",
 		}
 	case packets.TypePubAck, packets.TypePubRec, packets.TypePubRel, packets.TypePubComp, packets.TypeSubscribe,
 		packets.TypeUnsubscribe, packets.TypePingReq, packets.TypeDisconnect, packets.TypeAuth:
@@ -136,7 +136,7 @@ func (c *conn) decode(h packets.FixedHeader, body []byte) (packets.Packet, error
 
 func unexpected(t packets.Type) error {
 	return &packets.Error{
-		Code: packets.ProtocolError, Packet: t, Field: "packet", Problem: "must not be sent by this client at this point",
+		Code: packets.ProtocolError, Packet: t, Field: "Packet Type", Problem: "must not be sent by this client at this point",
 		Clause: "MQTT-4.13.1-1",
 	}
 }
@@ -189,7 +189,7 @@ func (c *conn) handleDisconnect(p *packets.Disconnect) (ended, bool) {
 			c.s.mu.Unlock()
 			return c.protocolEnd(&packets.Error{
 				Code: packets.ProtocolError, Packet: packets.TypeDisconnect, Field: "Session Expiry Interval",
-				Problem: "must not be set when it was 0 in CONNECT", Clause: "MQTT-3.1.2-23",
+				Problem: "must not be set when it was 0 in CONNECT", Clause: "section 3.14.2.2.2",
 			}), false
 		}
 		if c.s.conn == c {

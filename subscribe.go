@@ -145,7 +145,7 @@ func (c *conn) subscriptionIDs(p *packets.Subscribe) ([]uint32, error) {
 	if len(ids) > 0 && c.b.caps.NoSubscriptionIdentifiers {
 		return nil, &packets.Error{
 			Code: packets.SubscriptionIdentifiersNotSupported, Packet: packets.TypeSubscribe, Field: "Subscription Identifier",
-			Problem: "this server does not support any", Clause: "MQTT-3.2.2-17",
+			Problem: "this server does not support any", Clause: "section 3.2.2.3.12",
 		}
 	}
 	return ids, nil

@@ -12,13 +12,9 @@ import (
 func connectCases() []Case {
 	return []Case{
 		{Name: "connect/versions", Clauses: []string{"MQTT-3.1.4-5", "MQTT-3.2.0-1", "MQTT-3.2.2-2"}, run: connectVersions},
-		{Name: "connect/first packet must be CONNECT", Clauses: []string{"MQTT-3.1.0-1"}, run: connectFirst},
 		{Name: "connect/second CONNECT", Clauses: []string{"MQTT-3.1.0-2"}, run: connectTwice},
 		{Name: "connect/assigned client identifier", Clauses: []string{"MQTT-3.1.3-6", "MQTT-3.1.3-7", "MQTT-3.2.2-16"}, run: connectAssigned},
 		{Name: "connect/empty client identifier in 3", Clauses: []string{"3.1.1:MQTT-3.1.3-7", "3.1.1:MQTT-3.1.3-8"}, run: connectEmptyV3},
-		{Name: "connect/unsupported version", Clauses: []string{"MQTT-3.1.2-2", "3.1.1:MQTT-3.1.2-2"}, run: connectUnsupported},
-		{Name: "connect/malformed in 5", Clauses: []string{"MQTT-3.1.4-1", "MQTT-3.1.2-3"}, run: connectMalformedV5},
-		{Name: "connect/malformed in 3", Clauses: []string{"3.1.1:MQTT-3.1.4-1", "3.1.1:MQTT-3.1.2-3"}, run: connectMalformedV3},
 		{Name: "connect/unknown authentication method", Clauses: []string{"MQTT-4.12.0-1"}, run: connectAuthMethod},
 		{Name: "connect/AUTH out of place", Clauses: []string{"MQTT-4.12.0-7"}, run: connectAuthPacket},
 		{Name: "connect/packets behind CONNECT at once", Clauses: []string{"MQTT-3.1.4-6"}, run: connectEager},
@@ -29,8 +25,6 @@ func connectCases() []Case {
 		{Name: "connect/half a CONNECT for ever", Timed: true, run: connectHalf},
 		{Name: "connect/ping", Clauses: []string{"MQTT-3.12.4-1"}, run: ping},
 		{Name: "connect/nothing after DISCONNECT", Clauses: []string{"MQTT-3.14.4-1", "MQTT-3.14.4-2"}, run: afterDisconnect},
-		{Name: "connect/malformed packet", Clauses: []string{"MQTT-4.13.1-1", "MQTT-4.8.0-1"}, run: malformedPacket},
-		{Name: "connect/packets only servers send", Clauses: []string{"MQTT-4.13.1-1"}, run: serverPackets},
 		{Name: "connect/DUP of what 3.1 sends again", run: dupOf31},
 	}
 }
@@ -44,14 +38,6 @@ func connectVersions(c *context) {
 		require.False(c, ack.SessionPresent)
 		cl.ExpectQuiet()
 		cl.Disconnect()
-	}
-}
-
-func connectFirst(c *context) {
-	for i, v := range versions {
-		cl := c.dial(i, v)
-		cl.Send(&packets.PingReq{})
-		cl.ExpectClosed()
 	}
 }
 
@@ -87,37 +73,6 @@ func connectEmptyV3(c *context) {
 	cl = c.dial(2, packets.V31)
 	c.code(packets.ClientIdentifierNotValid, cl.TryConnect(&packets.Connect{CleanStart: true}).ReasonCode)
 	cl.ExpectClosed()
-}
-
-func connectUnsupported(c *context) {
-	cl := c.dial(0, packets.V311)
-	cl.SendRaw([]byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 6, 2, 0, 0, 0, 0})
-	ack := cl.Expect(packets.TypeConnAck).(*packets.ConnAck)
-	c.code(packets.UnsupportedProtocolVersion, ack.ReasonCode)
-	cl.ExpectClosed()
-}
-
-func connectMalformedV5(c *context) {
-	cl := c.dial(0, packets.V5)
-	cl.SendRaw([]byte{0x10, 13, 0, 4, 'M', 'Q', 'T', 'T', 5, 3, 0, 0, 0, 0, 0}) // the reserved flag
-	ack := cl.Expect(packets.TypeConnAck).(*packets.ConnAck)
-	c.code(packets.MalformedPacket, ack.ReasonCode)
-	cl.ExpectClosed()
-}
-
-func connectMalformedV3(c *context) {
-	for _, raw := range [][]byte{
-		{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 3, 0, 0, 0, 0},                       // the reserved flag
-		{0x10, 14, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 3, 0, 0, 0, 0},             // in 3.1, too
-		{0x10, 18, 0, 4, 'M', 'Q', 'T', 'T', 4, 6, 0, 0, 0, 1, 'c', 0, 1, '#', 0, 0}, // a wildcard in the Will Topic
-		{0x10, 15, 0, 4, 'M', 'Q', 'T', 'T', 4, 0x42, 0, 0, 0, 1, 'c', 0, 0},         // a Password without User Name
-		{0x12, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0},                       // the flags of the fixed header
-		{0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},                                         // five bytes of Remaining Length
-	} {
-		cl := c.dial(0, packets.V311)
-		cl.SendRaw(raw)
-		cl.ExpectClosed()
-	}
 }
 
 func connectAuthMethod(c *context) {
@@ -234,40 +189,6 @@ func afterDisconnect(c *context) {
 	cl.Expect(packets.TypePubAck)
 	cl.ExpectClosed()
 	sub.ExpectQuiet()
-}
-
-func malformedPacket(c *context) {
-	for _, raw := range []string{
-		"\x30\x03\x00\x01\xff",          // a Topic Name that is not UTF-8
-		"\x36\x05\x00\x01t\x00\x01",     // QoS 3
-		"\x82\x06\x00\x01\x00\x00\x01t", // SUBSCRIBE without options
-		"\xc1\x00",                      // flags of PINGREQ
-		"\x32\x06\x00\x01t\x00\x00\x00", // packet identifier 0
-	} {
-		for i, v := range versions {
-			cl := c.connect(i, v, "c")
-			cl.SendRaw([]byte(raw))
-			if v == packets.V5 {
-				d := cl.Expect(packets.TypeDisconnect).(*packets.Disconnect)
-				require.Contains(c, []packets.ReasonCode{packets.MalformedPacket, packets.ProtocolError, packets.TopicNameInvalid}, d.ReasonCode)
-			}
-			cl.ExpectClosed()
-		}
-	}
-	cl := c.v5(0, "c")
-	cl.SendRaw([]byte("\x30\x04\x00\x01#\x00"))
-	d := cl.Expect(packets.TypeDisconnect).(*packets.Disconnect)
-	require.Contains(c, []packets.ReasonCode{packets.MalformedPacket, packets.TopicNameInvalid}, d.ReasonCode) // [MQTT-3.3.2-2]
-}
-
-func serverPackets(c *context) {
-	for _, p := range []packets.Packet{
-		&packets.ConnAck{}, &packets.SubAck{PacketID: 1, ReasonCodes: []packets.ReasonCode{0}}, &packets.UnsubAck{PacketID: 1, ReasonCodes: []packets.ReasonCode{0}}, &packets.PingResp{},
-	} {
-		cl := c.v5(0, "c")
-		cl.Send(p)
-		cl.ExpectDisconnect(packets.ProtocolError)
-	}
 }
 
 func dupOf31(c *context) {

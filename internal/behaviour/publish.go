@@ -34,7 +34,6 @@ func publishCases() []Case {
 		{Name: "publish/topic alias is of one connection", Clauses: []string{"MQTT-3.3.2-7"}, run: aliasConnection},
 		{Name: "publish/topic alias out of range", Clauses: []string{"MQTT-3.3.2-8", "MQTT-3.3.2-9"}, run: aliasInvalid},
 		{Name: "publish/topic alias to the client", Clauses: []string{"MQTT-3.1.2-26", "MQTT-3.1.2-27", "MQTT-3.3.2-11"}, run: aliasOutbound},
-		{Name: "publish/subscription identifier from a client", Clauses: []string{"MQTT-3.3.4-6"}, run: subIDFromClient},
 	}
 	for _, pub := range versions {
 		cases = append(cases, Case{
@@ -401,10 +400,4 @@ func aliasOutbound(c *context) {
 			require.False(c, plain.ExpectPublish(topic, "m").Properties.TopicAlias.Set) // [MQTT-3.1.2-27]
 		}
 	}
-}
-
-func subIDFromClient(c *context) {
-	cl := c.v5(0, "c")
-	cl.PublishAsync(&packets.Publish{QoS: 1, TopicName: "a", Properties: packets.Properties{SubscriptionIdentifiers: []uint32{1}}})
-	cl.ExpectDisconnect(packets.ProtocolError)
 }

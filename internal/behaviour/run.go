@@ -52,6 +52,7 @@ func Cases() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		connectCases(), publishCases(), flowCases(), subscribeCases(), retainedCases(), sharedCases(), sessionCases(), willCases(),
+		malformedCases(),
 	} {
 		all = append(all, some...)
 	}

@@ -14,9 +14,7 @@ func subscribeCases() []Case {
 		{Name: "subscribe/wildcards", Clauses: []string{"MQTT-4.7.1-1", "MQTT-4.7.1-2", "MQTT-4.7.3-4"}, run: wildcards},
 		{Name: "subscribe/topics that begin with $", Clauses: []string{"MQTT-4.7.2-1"}, run: dollarTopics},
 		{Name: "subscribe/invalid filters", Clauses: []string{"MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-4.7.1-1", "MQTT-4.8.2-1", "MQTT-4.8.2-2"}, run: invalidFilters},
-		{Name: "subscribe/malformed", Clauses: []string{"MQTT-3.8.3-2", "MQTT-3.8.3-5", "MQTT-3.10.3-2"}, run: malformedSubscribe},
 		{Name: "subscribe/no local", Clauses: []string{"MQTT-3.8.3-3"}, run: noLocal},
-		{Name: "subscribe/no local and shared", Clauses: []string{"MQTT-3.8.3-4"}, run: noLocalShared},
 		{Name: "subscribe/overlapping, once with the highest QoS", Clauses: []string{"MQTT-3.3.4-2"}, run: overlapping},
 		{Name: "subscribe/overlapping with several identifiers", Clauses: []string{"MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5"}, run: overlappingIDs},
 		{Name: "subscribe/overlapping among many sessions", Clauses: []string{"MQTT-3.3.4-2"}, run: overlappingMany},
@@ -90,24 +88,6 @@ func invalidFilters(c *context) {
 	}
 }
 
-func malformedSubscribe(c *context) {
-	for _, raw := range []string{
-		"\x82\x03\x00\x01\x00",                      // no filter
-		"\x82\x07\x00\x01\x00\x00\x01a\xc0",         // reserved bits
-		"\x82\x07\x00\x01\x00\x00\x01a\x03",         // QoS 3
-		"\x82\x07\x00\x01\x00\x00\x01a\x30",         // Retain Handling 3
-		"\x82\x07\x00\x00\x00\x00\x01a\x00",         // identifier 0
-		"\xa2\x03\x00\x01\x00",                      // UNSUBSCRIBE without a filter
-		"\x82\x09\x00\x01\x02\x0b\x00\x00\x01a\x00", // Subscription Identifier 0
-	} {
-		cl := c.v5(0, "c")
-		cl.SendRaw([]byte(raw))
-		d := mqtttest.Expect[*packets.Disconnect](cl)
-		require.Contains(c, []packets.ReasonCode{packets.ProtocolError, packets.MalformedPacket}, d.ReasonCode)
-		cl.ExpectClosed()
-	}
-}
-
 func noLocal(c *context) {
 	cl, other := c.v5(0, "c"), c.v5(1, "other")
 	code := cl.SubscribeWith(&packets.Subscribe{Subscriptions: []packets.Subscription{{TopicFilter: "t", QoS: 2, NoLocal: true}}}).ReasonCodes[0]
@@ -128,12 +108,6 @@ func noLocal(c *context) {
 	require.Equal(c, []uint32{9}, p.Properties.SubscriptionIdentifiers)
 	require.EqualValues(c, 1, p.QoS)
 	cl.ExpectQuiet()
-}
-
-func noLocalShared(c *context) {
-	cl := c.v5(0, "c")
-	cl.SendRaw([]byte("\x82\x10\x00\x01\x00\x00\x0a$share/g/t\x04"))
-	cl.ExpectDisconnect(packets.ProtocolError)
 }
 
 func overlapping(c *context) {
