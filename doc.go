@@ -16,6 +16,7 @@
 //
 //   - packets: the wire format
 //   - topics: names, filters, the index of subscriptions
+//   - auth: combines authenticators; auth/scram and its neighbours are such
 //   - storage/…: drivers of Storage; storagetest is the contract of all of them
 //   - cluster: the Cluster that WithCluster takes, made of gossip, raft and gRPC
 //   - cluster/clustertest: clusters inside a program's own tests

@@ -19,7 +19,7 @@ import (
 //	packets, topics                          nothing
 //	internal/…                               packets, topics, internal/…, one small library; never the root
 //	root                                     packets, topics, internal/…; no library but what internal/… brings along
-//	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries
+//	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library
 //	…test, internal/behaviour, realclients   anything; only tests and packages of this row import them
 //	examples                                 anything; nothing imports them
 
@@ -128,6 +128,9 @@ func violations(packages map[string]*listed) (wrong []string) {
 		if n, bounded := most[r]; bounded && len(libraries) > n {
 			wrong = append(wrong, fmt.Sprintf("%s (%s) imports the libraries %v; at most %d", p.ImportPath, r, libraries, n))
 		}
+		if p.name() == "auth" && len(libraries) > 0 {
+			wrong = append(wrong, fmt.Sprintf("auth imports the libraries %v; who combines authenticators links none", libraries))
+		}
 		if r == rowRoot {
 			wrong = append(wrong, rootViolations(p, packages)...)
 		}
@@ -171,9 +174,10 @@ func TestImportTable(t *testing.T) {
 	packages := listPackages(t)
 	require.Contains(t, packages, module)
 	require.Contains(t, packages, module+"/cluster")
+	require.Contains(t, packages, module+"/auth/scram")
 	require.Empty(t, violations(packages))
 	for _, path := range packages[module].Deps {
-		for _, heavy := range []string{"raft", "grpc", "memberlist", "bbolt", "protobuf"} {
+		for _, heavy := range []string{"raft", "grpc", "memberlist", "bbolt", "protobuf", "stringprep"} {
 			require.NotContains(t, path, heavy, "an embedder of the root alone links it")
 		}
 	}
@@ -200,6 +204,9 @@ func TestImportTableSeesViolations(t *testing.T) {
 		{"the root links a library", imports{"": {"internal/x"}, "internal/x": {".raft"}}, 1},
 		{"a driver imports another", imports{"storage/bolt": {"storage/redis"}, "storage/redis": nil}, 1},
 		{"a driver imports a test package", imports{"storage/bolt": {"storage/storagetest"}, "storage/storagetest": nil}, 1},
+		{"an authenticator imports another", imports{"auth/file": {"auth/scram"}, "auth/scram": {".stringprep"}}, 1},
+		{"authenticators are combined without libraries", imports{"auth": {".x"}}, 1},
+		{"an authenticator imports a storage", imports{"auth/redis": {"storage/redis"}, "storage/redis": nil}, 1},
 		{"the cluster imports an example", imports{"cluster": {"examples/a"}, "examples/a": nil}, 1},
 		{"a package of no row", imports{"util": nil}, 1},
 	} {
