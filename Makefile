@@ -16,8 +16,9 @@ all: lint test
 test:
 	go test $(PKG)
 
+# RACEFLAGS=-count=5 for the repetitions that must be clean; they take longer than go test's ten minutes a package on a busy machine.
 race:
-	go test -race $(PKG)
+	go test -race -timeout 30m $(RACEFLAGS) $(PKG)
 
 lint: tools
 	$(BIN)/golangci-lint run

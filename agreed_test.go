@@ -41,8 +41,12 @@ func (idle) Self() (Node, error) { return Node{Name: "self"}, nil }
 
 func (idle) Serving() bool { return true }
 
-func (i idle) Forward(node string, batch []byte, done func(error)) {
+func (i idle) Forward(node string, batch []byte, done func(error)) bool {
+	if i.forwarded == nil {
+		return false // closed
+	}
 	*i.forwarded = append(*i.forwarded, forwardedBatch{node, batch, done})
+	return true
 }
 
 // payloads returns what a batch carries.
@@ -345,6 +349,26 @@ func TestWhatComesBackGoesFirst(t *testing.T) {
 		require.Equal(t, uint64(9), r.Fixed64())
 		f := readForwarded(r, 0)
 		require.Equal(t, uint64(9), f.inherited)
+		n.cancel()
+	})
+}
+
+// A message that comes too late to be forwarded, because the node is stopping, is refused, and nobody waits for ever.
+func TestForwardWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newAgreed(t).n
+		n.c = idle{} // closed
+		sc := n.b.scratch()
+		p := packets.Publish{TopicName: "t", QoS: 1}
+		sc.r.begin(&p, "publisher", nil, sc)
+		n.peer("x").send(sc, nil)
+		a, code := sc.r.wait, packets.Success
+		a.then = func(c packets.ReasonCode) { code = c }
+		sc.release()
+		a.finish(packets.Success)
+		n.wg.Wait()
+		require.Equal(t, packets.ServerShuttingDown, code)
+		require.NoError(t, n.peer("x").await(t.Context(), func() bool { return true }))
 		n.cancel()
 	})
 }

@@ -71,7 +71,9 @@ func (p *peerQueue) hand(o *outgoing) {
 	p.count(len(o.buf))
 	p.sent++
 	stampBatch(o.buf, p.n.adoptions.taken.Load())
-	p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) })
+	if !p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) }) {
+		p.n.wg.Go(func() { p.accepted(o, ErrClosed) }) // whoever has called may hold what that takes
+	}
 }
 
 // forward sends a batch that is not one of those that gather.

@@ -283,13 +283,9 @@ func (c *Cluster) Barrier(ctx context.Context) error {
 }
 
 // Forward implements shoal.Replicator.
-func (c *Cluster) Forward(node string, batch []byte, done func(error)) {
+func (c *Cluster) Forward(node string, batch []byte, done func(error)) bool {
 	r := c.running.Load()
-	if r == nil {
-		go done(shoal.ErrNotStarted)
-		return
-	}
-	r.mesh.Forward(node, batch, done)
+	return r != nil && r.mesh.Forward(node, batch, done)
 }
 
 // Call implements shoal.Replicator. An error of the other node's StateMachine.Serve comes back as its text.

@@ -153,17 +153,12 @@ func (m *Mesh) NodeDown(node string) {
 }
 
 // Forward sends a batch to a node; see shoal.Replicator.
-func (m *Mesh) Forward(node string, batch []byte, done func(error)) {
-	err := shoal.ErrClosed
-	if r := m.remote(node); r != nil {
-		if r.forward(batch, done) {
-			return
-		}
-		err = fmt.Errorf("node %s: %w", node, shoal.ErrNodeLost)
+func (m *Mesh) Forward(node string, batch []byte, done func(error)) bool {
+	r := m.remote(node)
+	if r == nil {
+		return false
 	}
-	if !m.spawn(func() { done(err) }) {
-		done(shoal.ErrClosed)
-	}
+	return r.forward(batch, done) || m.spawn(func() { done(fmt.Errorf("node %s: %w", node, shoal.ErrNodeLost)) })
 }
 
 // spawn runs f on a goroutine that Close waits for, or returns false after Close.

@@ -1,4 +1,6 @@
-package clustertest_test
+// Package behaviour_test runs the table of behaviours on a cluster. It stands apart from the other tests of clusters, so that neither
+// of the two, under the race detector and repeated, comes near the time limit of a package.
+package behaviour_test
 
 import (
 	"net"
