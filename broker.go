@@ -43,6 +43,7 @@ type Broker struct {
 	journal    *journal     // nil: nothing is stored
 	cluster    *clusterNode // nil: alone
 	metrics    metrics
+	sys        *sysTree          // nil: turned off
 	dropEvents chan DroppedEvent // nil: nobody listens
 	authzEpoch atomic.Uint32     // changes when cached decisions become void
 
@@ -109,6 +110,7 @@ func New(opts ...Option) (*Broker, error) {
 		ReceiveMaximum: int(b.limits.ReceiveMaximum),
 		OutboxBytes:    b.limits.OutboxBytes,
 	}
+	b.sys = newSysTree(b, b.cfg.sysInterval)
 	b.index = topics.NewIndex[target]()
 	b.groups.init()
 	b.retained.init()
@@ -157,6 +159,10 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	if b.dropEvents != nil {
 		b.wg.Go(b.reportDrops)
+	}
+	if b.sys != nil {
+		b.sys.started = time.Now()
+		b.wg.Go(b.sys.run)
 	}
 	for _, e := range b.endpoints {
 		l, err := e.Listen(ctx, b.cfg.tls)
@@ -282,8 +288,7 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 	b.conns[c] = struct{}{}
 	b.wg.Add(1)
 	b.mu.Unlock()
-	b.metrics.accepted.Add(1)
-	b.metrics.open.Add(1)
+	b.metrics.opened()
 	go func() {
 		defer b.wg.Done()
 		c.run()

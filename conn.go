@@ -101,6 +101,7 @@ func (c *conn) run() {
 		c.finishAcks()
 	}
 	c.rd.Close()
+	c.countReceived()
 	c.dropAcks()
 	c.endReauthentication()
 	if c.established {
@@ -238,6 +239,7 @@ func (c *conn) batch() (ended, bool) {
 		return end, false
 	}
 	c.rd.Release()
+	c.countReceived()
 	sc.flush()
 	if j := c.b.journal; j != nil {
 		j.admit(c.b.life)
@@ -247,6 +249,12 @@ func (c *conn) batch() (ended, bool) {
 	}
 	c.awaitAcks()
 	return ended{}, true
+}
+
+// countReceived counts what was read since the last time.
+func (c *conn) countReceived() {
+	c.b.metrics.in.add(&c.rd.Traffic)
+	c.rd.Traffic = outbox.Traffic{}
 }
 
 // protocolEnd is the end after a packet that breaks the rules.

@@ -276,7 +276,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		MaximumPacketSize: int(p.Properties.MaximumPacketSize.Or(0)),
 		TopicAliasMaximum: min(p.Properties.TopicAliasMaximum.Or(0), b.limits.OutboundTopicAliases),
 	})
-	s.online.Store(true)
+	s.setOnline(true)
 	s.pump(now.UnixNano())
 	s.mu.Unlock()
 

@@ -46,7 +46,7 @@
 // # Goroutines and locks
 //
 // A connection has one goroutine, which reads. Whoever puts something into a connection's outbox writes it, as far as the socket
-// takes it at once; only a slow client has a second goroutine, which waits until the rest can be written. Each listener, the journal, and in a
+// takes it at once; only a slow client has a second goroutine, which waits until the rest can be written. Each listener, the journal, the $SYS tree, and in a
 // cluster the announcement of subscriptions and the barrier have one each. Shutdown ends all of them and waits for them.
 //
 // Hooks, Authenticators and Authorizers run on the goroutine on which the thing happened, mostly the connection's; a DropObserver has one of
@@ -59,6 +59,7 @@
 //   - conn.go, connect.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
+//   - sys.go, sysload.go: the $SYS tree
 //   - journal.go, storelog.go, sessionlog.go, durable.go, records.go: what is stored, and how
 //   - clusternode.go, which lists the files of a node among others
 package shoal

@@ -26,6 +26,8 @@ type config struct {
 	logger    *slog.Logger
 	limits    Limits
 	caps      Capabilities
+
+	sysInterval time.Duration
 }
 
 // WithListen adds addresses to listen on: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
@@ -63,6 +65,10 @@ func WithCluster(cl Cluster) Option { return func(c *config) { c.cluster = appen
 
 // WithLogger sets where the broker logs; nothing is logged without it.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
+
+// WithSysInterval sets how often the $SYS tree, in which the broker tells of itself, is published to its subscribers. Default 10 s; a negative interval
+// turns the tree off. See the package's documentation.
+func WithSysInterval(d time.Duration) Option { return func(c *config) { c.sysInterval = d } }
 
 // WithLimits sets limits; fields left at zero keep their default.
 func WithLimits(l Limits) Option { return func(c *config) { c.limits = l } }

@@ -90,6 +90,9 @@ func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	if !b.serving() && !c.awaitServing(sc) {
 		return c.dropPublish(p, DropNotServing, packets.ServerUnavailable)
 	}
+	if isSys(p.TopicName) {
+		return c.dropPublish(p, DropNotAuthorized, packets.NotAuthorized) // section 4.7.2: not for clients to talk to each other
+	}
 	if b.authz == nil && len(b.hooks.publish) == 0 {
 		return packets.Success
 	}

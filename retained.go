@@ -112,6 +112,7 @@ func (b *Broker) sendRetained(sc *scratch, sub *subscription, isNew bool) {
 		found = append(found, m)
 		return true
 	})
+	found = append(found, b.sys.messages(sub.match, sc.now)...)
 	for _, m := range found {
 		if m.Expired(sc.nano) || (sub.noLocal && m.Publisher == sub.owner() && m.Publisher != "") {
 			continue

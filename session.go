@@ -150,11 +150,24 @@ func (s *session) letGo() *conn {
 	c := s.conn
 	if c != nil {
 		s.conn, s.leaving, s.catching = nil, c, nil
-		s.online.Store(false)
+		s.setOnline(false)
 		s.core.Detach()
 		s.away = time.Now()
 	}
 	return c
+}
+
+// setOnline says whether the session has a connection.
+func (s *session) setOnline(online bool) {
+	if s.online.Swap(online) == online {
+		return
+	}
+	if online {
+		s.b.metrics.online.Add(1)
+		s.b.metrics.clients.Add(1)
+	} else {
+		s.b.metrics.online.Add(-1)
+	}
 }
 
 // refreshGroups tells the other nodes that the session came or went, if it is a member of shared groups.
@@ -206,7 +219,7 @@ func (c *conn) detach() {
 	}
 	now := time.Now()
 	s.conn, s.catching = nil, nil
-	s.online.Store(false)
+	s.setOnline(false)
 	s.core.Detach()
 	s.away = now
 	if !c.will && s.will != nil {
@@ -257,6 +270,7 @@ func (s *session) startExpiry(d time.Duration) {
 		w := s.will
 		cleanUp := s.markEnded()
 		s.mu.Unlock()
+		s.b.metrics.expired.Add(1)
 		if w != nil {
 			w.connectionEnded(true)
 		}

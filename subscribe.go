@@ -245,7 +245,11 @@ func (b *Broker) addSubscription(sub, old *subscription) {
 	default:
 		b.index.Add(sub.match, sub)
 	}
-	if b.cluster != nil && old == nil {
+	if old != nil {
+		return
+	}
+	b.sys.watch(sub, 1)
+	if b.cluster != nil {
 		b.cluster.routes.add(sub)
 	}
 }
@@ -256,6 +260,7 @@ func (b *Broker) removeSubscription(sub *subscription) {
 	} else {
 		b.index.Remove(sub.match, sub)
 	}
+	b.sys.watch(sub, -1)
 	if b.cluster != nil {
 		b.cluster.routes.remove(sub)
 	}

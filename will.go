@@ -122,11 +122,15 @@ func (w *will) publish() {
 		return // this node was given up: another one publishes it
 	}
 	err := errPanic
-	b.guard(func() {
-		err = b.authorize(ctx, &AccessRequest{
-			ClientID: client.ClientID, Principal: client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+	if isSys(m.TopicName) {
+		err = &Error{ReasonCode: packets.NotAuthorized}
+	} else {
+		b.guard(func() {
+			err = b.authorize(ctx, &AccessRequest{
+				ClientID: client.ClientID, Principal: client.Principal, Action: ActionPublish, Topic: m.TopicName, QoS: m.QoS, Retain: m.Retain, Will: true,
+			})
 		})
-	})
+	}
 	if err != nil {
 		drop(DropNotAuthorized)
 	} else if !w.intercept(&m, client) {

@@ -42,7 +42,7 @@ func (c *conn) flush() {
 	batch := c.b.batch()
 	// A few rounds, to take along what comes in meanwhile; then others can wait no longer.
 	for range 4 {
-		c.out.TakeInto(batch)
+		c.takeOut(batch)
 		c.mu.Unlock()
 		all, err := c.wr.Try(batch)
 		if err != nil {
@@ -94,9 +94,15 @@ func (c *conn) write(batch *outbox.Batch) {
 			c.b.batches.Put(batch)
 			return
 		}
-		c.out.TakeInto(batch)
+		c.takeOut(batch)
 		c.mu.Unlock()
 	}
+}
+
+// takeOut takes the outbox to write it. The caller holds c.mu.
+func (c *conn) takeOut(batch *outbox.Batch) {
+	c.out.TakeInto(batch)
+	c.b.metrics.out.add(&batch.Traffic)
 }
 
 // endWrite ends the connection after a failed write: half a packet may be on the wire, nothing may follow it.
@@ -149,7 +155,7 @@ func (c *conn) writeOut(limit time.Duration) {
 		if !c.writing {
 			c.writing = true
 			batch := c.b.batch()
-			c.out.TakeInto(batch)
+			c.takeOut(batch)
 			c.wr.Timeout = limit
 			c.mu.Unlock()
 			c.write(batch)

@@ -10,7 +10,28 @@ type Buffer struct {
 	full []segment // in order, before tail
 	tail []byte    // the chunk being filled; nil when none is borrowed
 	n    int
+
+	traffic Traffic
+	publish bool // what was committed last begins a PUBLISH
 }
+
+// Traffic counts MQTT packets.
+type Traffic struct {
+	Packets, Bytes               int // of any type
+	PublishPackets, PublishBytes int
+}
+
+// Add counts one packet. first is its first byte, n its size in bytes.
+func (t *Traffic) Add(first byte, n int) {
+	t.Packets++
+	t.Bytes += n
+	if isPublish(first) {
+		t.PublishPackets++
+		t.PublishBytes += n
+	}
+}
+
+func isPublish(first byte) bool { return first>>4 == 3 }
 
 type segment struct {
 	b    []byte
@@ -41,21 +62,33 @@ func (b *Buffer) Reserve(n int) []byte {
 	return b.tail
 }
 
-// Commit takes what was appended to the slice Reserve returned.
+// Commit takes what was appended to the slice Reserve returned: one packet, or the beginning of one that AppendShared completes.
 func (b *Buffer) Commit(tail []byte) {
-	b.n += len(tail) - len(b.tail)
+	n := len(tail) - len(b.tail)
+	if n > 0 {
+		first := tail[len(b.tail)]
+		b.publish = isPublish(first)
+		b.traffic.Add(first, n)
+	}
+	b.n += n
 	b.tail = tail
 }
 
-// Append copies p to the end.
+// Append copies p, which is a packet, to the end.
 func (b *Buffer) Append(p []byte) {
 	b.Commit(append(b.Reserve(len(p)), p...))
 }
 
-// AppendShared adds p to the end, by reference if it is large. The caller never changes p afterwards.
+// AppendShared adds p, the rest of the packet committed last, to the end, by reference if it is large. The caller never changes p
+// afterwards.
 func (b *Buffer) AppendShared(p []byte) {
+	b.traffic.Bytes += len(p)
+	if b.publish {
+		b.traffic.PublishBytes += len(p)
+	}
 	if len(p) < ShareFrom {
-		b.Append(p)
+		b.tail = append(b.Reserve(len(p)), p...)
+		b.n += len(p)
 		return
 	}
 	if len(b.tail) > 0 {
@@ -73,11 +106,14 @@ type Batch struct {
 	store [][]byte // the memory behind Bytes, kept for the next use
 	// Bytes is what is to be written, in order. The writer may shorten it as it goes on, as net.Buffers does.
 	Bytes [][]byte
+	// Traffic counts what is in it.
+	Traffic Traffic
 }
 
 // TakeInto moves everything from the Buffer into batch, which must be empty.
 func (b *Buffer) TakeInto(batch *Batch) {
 	batch.pool = b.Pool
+	batch.Traffic, b.traffic = b.traffic, Traffic{}
 	batch.segs = append(batch.segs[:0], b.full...)
 	if len(b.tail) > 0 {
 		batch.segs = append(batch.segs, segment{b.tail, true})

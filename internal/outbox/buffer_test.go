@@ -131,3 +131,19 @@ func TestPool(t *testing.T) {
 		require.Empty(t, p.Get(n))
 	}
 }
+
+// What is handed over is counted in packets: a payload that follows its header, by reference or not, is no packet of its own.
+func TestTraffic(t *testing.T) {
+	b := Buffer{Pool: new(Pool)}
+	b.Append([]byte{0xD0, 0})
+	b.Commit(append(b.Reserve(4), 0x30, 3, 0, 1))
+	b.AppendShared([]byte("t"))
+	b.Commit(append(b.Reserve(8), 0x32, 0x85, 0x20, 0, 1, 't', 0, 1))
+	b.AppendShared(make([]byte, ShareFrom))
+	var batch Batch
+	b.TakeInto(&batch)
+	require.Equal(t, Traffic{Packets: 3, Bytes: 2 + 5 + 8 + ShareFrom, PublishPackets: 2, PublishBytes: 5 + 8 + ShareFrom}, batch.Traffic)
+	batch.Release()
+	b.TakeInto(&batch)
+	require.Zero(t, batch.Traffic)
+}

@@ -27,6 +27,8 @@ type Reader struct {
 	MaxPacket int
 	// V31 is set for a client that speaks MQTT 3.1, which has a DUP flag where later versions have reserved ones.
 	V31 bool
+	// Traffic counts the packets that Next has returned. Whoever reads it may set it back.
+	Traffic outbox.Traffic
 }
 
 // NewReader returns a Reader of nc that borrows its buffers from pool.
@@ -119,6 +121,7 @@ func (r *Reader) Next() (h packets.FixedHeader, body []byte, ok bool, err error)
 	if r.w-r.r < size {
 		return h, nil, false, nil
 	}
+	r.Traffic.Add(r.buf[r.r], size)
 	body = r.buf[r.r+h.Size : r.r+size : r.r+size]
 	r.r += size
 	return h, body, true, nil
