@@ -13,6 +13,7 @@ type ackSlot struct {
 	typ     packets.Type
 	code    packets.ReasonCode
 	pending *pendingAnswer // nil: ready
+	reason  string         // Reason String of a refusal
 }
 
 // pendingAnswer is the wait for the acceptance of one message. It outlives the connection, so that a client that sends a QoS 2
@@ -62,8 +63,29 @@ func (c *conn) appendAck(slot *ackSlot) {
 	}
 	if slot.code != packets.Success {
 		slot.code = fit(slot.code, slot.typ)
+		if slot.reason != "" && c.version >= packets.V5 && !c.quiet {
+			c.appendRefusal(slot)
+			return
+		}
 	}
 	c.out.Commit(packets.AppendAck(c.out.Reserve(8), slot.typ, c.version, slot.id, slot.code))
+}
+
+// appendRefusal appends an answer with a Reason String, unless the client does not take a packet that large. The caller holds c.mu.
+func (c *conn) appendRefusal(slot *ackSlot) {
+	var p packets.Packet
+	props := packets.Properties{ReasonString: packets.Some(slot.reason)}
+	if slot.typ == packets.TypePubAck {
+		p = &packets.PubAck{PacketID: slot.id, ReasonCode: slot.code, Properties: props}
+	} else {
+		p = &packets.PubRec{PacketID: slot.id, ReasonCode: slot.code, Properties: props}
+	}
+	b, err := c.encodeAnswer(p)
+	if err != nil {
+		c.b.log.Error("a packet could not be encoded", "client_id", c.clientID, "error", err)
+		return
+	}
+	c.out.Append(b)
 }
 
 // answerPublish answers a PUBLISH that was routed: at once, or when its acceptance is complete.

@@ -63,7 +63,8 @@ func (a Action) String() string {
 
 // AccessRequest asks whether a client may do something.
 type AccessRequest struct {
-	ClientID  string
+	ClientID string
+	// Principal is the client's. It has a Name and no Data in the will of a client whose node was lost.
 	Principal *Principal
 	Action    Action
 	// Topic is the TopicName of a PUBLISH, after its alias was resolved, or the TopicFilter of a SUBSCRIBE,

@@ -92,6 +92,7 @@ func New(opts ...Option) (*Broker, error) {
 	b.endpoints = endpoints
 	b.limits, b.caps = b.cfg.limits, b.cfg.caps
 	b.limits.setDefaults()
+	b.caps.limit(&b.limits)
 	if b.log = b.cfg.logger; b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

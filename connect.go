@@ -95,10 +95,12 @@ func (c *conn) refuse(err error) ended {
 	if reason := reasonStringOf(err); reason != "" && c.version >= packets.V5 && !c.quiet {
 		ack.Properties.ReasonString = packets.Some(reason)
 	}
-	if berr != nil && end.code == packets.UseAnotherServer && c.b.cluster != nil {
-		if ref := c.b.cluster.serverReference(); ref != "" {
-			ack.Properties.ServerReference = packets.Some(ref)
-		}
+	ref := referenceOf(err, end.code)
+	if ref == "" && end.code == packets.UseAnotherServer && c.b.cluster != nil {
+		ref = c.b.cluster.serverReference()
+	}
+	if ref != "" {
+		ack.Properties.ServerReference = packets.Some(ref)
 	}
 	c.appendPacket(&ack)
 	end.notify = true
@@ -124,10 +126,17 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 		Client: c.info(), CleanStart: p.CleanStart, SessionExpiryInterval: c.sessionExpiry(p), KeepAlive: p.KeepAlive,
 		Will: willMessage(p), UserProperties: p.Properties.UserProperties,
 	}
+	asked := p.Properties.RequestResponseInformation.Or(0) == 1
+	if fn := c.b.cfg.responseInformation; asked && fn != nil {
+		e.ResponseInformation = fn(e.Client)
+	}
 	for _, h := range c.b.hooks.connect {
 		if err := h.InterceptConnect(ctx, e); err != nil {
 			return refusal(err, packets.NotAuthorized)
 		}
+	}
+	if !asked {
+		e.ResponseInformation = "" // [MQTT-3.1.2-28]
 	}
 	e.SessionExpiryInterval = min(e.SessionExpiryInterval, c.b.limits.SessionExpiryMaximum)
 	if limit := c.b.limits.KeepAliveMaximum; limit > 0 && (e.KeepAlive == 0 || e.KeepAlive > limit) {
@@ -365,7 +374,9 @@ func (c *conn) connAck(p *packets.Connect, e *ConnectEvent, assigned, present bo
 	}
 	pr.ReceiveMaximum = packets.Some(b.limits.ReceiveMaximum)
 	pr.MaximumPacketSize = packets.Some(b.limits.MaximumPacketSize)
-	pr.TopicAliasMaximum = packets.Some(b.limits.TopicAliasMaximum)
+	if n := b.limits.TopicAliasMaximum; n > 0 {
+		pr.TopicAliasMaximum = packets.Some(n)
+	}
 	if q := b.caps.maximumQoS(); q < 2 {
 		pr.MaximumQoS = packets.Some(byte(q))
 	}
@@ -382,6 +393,9 @@ func (c *conn) connAck(p *packets.Connect, e *ConnectEvent, assigned, present bo
 	pr.WildcardSubscriptionAvailable = off(b.caps.NoWildcardSubscriptions)
 	pr.SubscriptionIdentifierAvailable = off(b.caps.NoSubscriptionIdentifiers)
 	pr.SharedSubscriptionAvailable = off(b.caps.NoSharedSubscriptions)
+	if e.ResponseInformation != "" {
+		pr.ResponseInformation = packets.Some(e.ResponseInformation)
+	}
 	if assigned {
 		pr.AssignedClientIdentifier = packets.Some(p.ClientID)
 	}

@@ -199,7 +199,9 @@ func (c *conn) handleAuth(sc *scratch, p *packets.Auth) (ended, bool) {
 	}
 	sc.flush()
 	if err := c.reauthenticate(e, p.Properties.AuthenticationData); err != nil {
-		return ended{code: ReasonCodeOf(err, packets.NotAuthorized), err: err, notify: true, reason: reasonStringOf(err)}, false // [MQTT-4.12.1-2]
+		end := c.protocolEnd(err) // [MQTT-4.12.1-2]
+		end.reference = referenceOf(err, end.code)
+		return end, false
 	}
 	sc.soil(c)
 	return ended{}, true

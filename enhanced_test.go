@@ -52,6 +52,8 @@ func (a *turns) Step(_ context.Context, data []byte) (shoal.AuthenticationStep, 
 		return shoal.AuthenticationStep{}, errRefused
 	case said == "coded":
 		return shoal.AuthenticationStep{}, refuse(packets.Banned)
+	case said == "move":
+		return shoal.AuthenticationStep{}, &shoal.Error{ReasonCode: packets.ServerMoved, Reason: "moved", ServerReference: "other.example:1883"}
 	case said == "panic":
 		panic("on purpose")
 	case said == "long":

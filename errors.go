@@ -38,6 +38,9 @@ type Error struct {
 	ReasonCode packets.ReasonCode
 	// Reason is the Reason String a v5 client gets, if it asked for such; say what to fix. It may be empty.
 	Reason string
+	// ServerReference tells a v5 client where to go instead ("host:port", several separated by spaces), in a CONNACK or DISCONNECT with Use
+	// another server (0x9C) or Server moved (0x9D); with other codes it is not sent.
+	ServerReference string
 	// Err is what lies behind it, for the log; it is not sent. It may be nil.
 	Err error
 }
@@ -81,6 +84,15 @@ func reasonStringOf(err error) string {
 	var p *packets.Error
 	if errors.As(err, &p) {
 		return p.Error()
+	}
+	return ""
+}
+
+// referenceOf returns the Server Reference that a client is to be told with code about err.
+func referenceOf(err error, code packets.ReasonCode) string {
+	var e *Error
+	if (code == packets.UseAnotherServer || code == packets.ServerMoved) && errors.As(err, &e) {
+		return e.ServerReference
 	}
 	return ""
 }

@@ -6,12 +6,18 @@ import "github.com/shoalmq/shoal/packets"
 // none is lost because it cannot be said.
 
 // encodeAnswer encodes a packet with reason codes that its type may carry, and without its Reason String if the client does not take a
-// packet that large [MQTT-3.2.2-19] or the string cannot be encoded.
+// packet that large [MQTT-3.2.2-19]. Texts of user code that cannot be encoded are left out.
 func (c *conn) encodeAnswer(p packets.Packet) ([]byte, error) {
 	var reason *packets.Optional[string]
+	var others []*packets.Optional[string]
 	switch p := p.(type) {
 	case *packets.ConnAck:
 		p.ReasonCode = fit(p.ReasonCode, p.Type())
+		reason = &p.Properties.ReasonString
+		others = []*packets.Optional[string]{&p.Properties.ServerReference, &p.Properties.ResponseInformation}
+	case *packets.PubAck:
+		reason = &p.Properties.ReasonString
+	case *packets.PubRec:
 		reason = &p.Properties.ReasonString
 	case *packets.SubAck:
 		fitAll(p.ReasonCodes, p.Type())
@@ -22,13 +28,21 @@ func (c *conn) encodeAnswer(p packets.Packet) ([]byte, error) {
 	case *packets.Disconnect:
 		p.ReasonCode = fit(p.ReasonCode, p.Type())
 		reason = &p.Properties.ReasonString
+		others = []*packets.Optional[string]{&p.Properties.ServerReference}
 	}
 	b, err := packets.Append(nil, p, c.version)
-	if reason == nil || !reason.Set || (err == nil && (c.maxPacket == 0 || len(b) <= c.maxPacket)) {
-		return b, err
+	if reason != nil && reason.Set && (err != nil || (c.maxPacket > 0 && len(b) > c.maxPacket)) {
+		*reason = packets.Optional[string]{}
+		b, err = packets.Append(nil, p, c.version)
 	}
-	*reason = packets.Optional[string]{}
-	return packets.Append(nil, p, c.version)
+	if err != nil && len(others) > 0 {
+		c.logger().Error("a text for a client cannot be encoded and is left out", "packet", p.Type().String(), "error", err)
+		for _, text := range others {
+			*text = packets.Optional[string]{}
+		}
+		b, err = packets.Append(nil, p, c.version)
+	}
+	return b, err
 }
 
 func fitAll(codes []packets.ReasonCode, t packets.Type) {

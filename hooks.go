@@ -26,7 +26,7 @@ type ConnectInterceptor interface {
 	InterceptConnect(ctx context.Context, e *ConnectEvent) error
 }
 
-// ConnectEvent is a CONNECT about to be accepted. An interceptor may change SessionExpiryInterval, KeepAlive and Will.
+// ConnectEvent is a CONNECT about to be accepted. An interceptor may change SessionExpiryInterval, KeepAlive, Will and ResponseInformation.
 type ConnectEvent struct {
 	Client                ClientInfo
 	CleanStart            bool
@@ -34,6 +34,8 @@ type ConnectEvent struct {
 	KeepAlive             uint16 // seconds
 	Will                  *Message
 	UserProperties        []packets.UserProperty
+	// ResponseInformation is what a client that has asked for it is told; see WithResponseInformation.
+	ResponseInformation string
 }
 
 // ClientInfo describes one connection.

@@ -27,7 +27,9 @@ type config struct {
 	limits    Limits
 	caps      Capabilities
 
-	sysInterval time.Duration
+	sysInterval         time.Duration
+	responseInformation func(ClientInfo) string
+	perSubscription     bool
 }
 
 // WithListen adds addresses to listen on: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
@@ -75,6 +77,18 @@ func WithLimits(l Limits) Option { return func(c *config) { c.limits = l } }
 
 // WithCapabilities turns features of the protocol off.
 func WithCapabilities(cp Capabilities) Option { return func(c *config) { c.caps = cp } }
+
+// WithResponseInformation sets what a v5 client is told that asks for Response Information in its CONNECT: by custom, the
+// beginning of the topics on which it may await responses. fn is called on the connection's own goroutine; "" says nothing. A
+// ConnectInterceptor can change the answer.
+func WithResponseInformation(fn func(ClientInfo) string) Option {
+	return func(c *config) { c.responseInformation = fn }
+}
+
+// WithDeliveryPerSubscription delivers a message to a client once for each of its subscriptions that match, each time with that one's QoS and
+// Subscription Identifier. By default a message is delivered once, with the highest QoS and all identifiers. The specification allows
+// both (section 3.3.4). A message that is on its way to a node that is lost may be delivered fewer times, but not less than once.
+func WithDeliveryPerSubscription() Option { return func(c *config) { c.perSubscription = true } }
 
 // Limits bound what one client may take. A zero field means its default.
 type Limits struct {
@@ -162,6 +176,14 @@ type Capabilities struct {
 	NoWildcardSubscriptions   bool
 	NoSubscriptionIdentifiers bool
 	NoSharedSubscriptions     bool
+	NoTopicAliases            bool // both ways, whatever Limits say
+}
+
+// limit turns off what Limits would allow.
+func (c *Capabilities) limit(l *Limits) {
+	if c.NoTopicAliases {
+		l.TopicAliasMaximum, l.OutboundTopicAliases = 0, 0
+	}
 }
 
 func (c *Capabilities) maximumQoS() packets.QoS { return c.MaximumQoS.Or(2) }

@@ -29,13 +29,18 @@ func encodeWill(w *will, expiry uint32) []byte {
 	b = codec.AppendBytes(b, w.message.Payload)
 	v, ok := w.message.Properties.MessageExpiryInterval.Get()
 	b = codec.AppendUint(codec.AppendBool(b, ok), uint64(v))
-	return appendProperties(b, &w.message.Properties)
+	b = appendProperties(b, &w.message.Properties)
+	name := ""
+	if w.client.Principal != nil {
+		name = w.client.Principal.Name
+	}
+	return codec.AppendString(b, name)
 }
 
-func decodeWill(record []byte) (m Message, delay time.Duration, err error) {
+func decodeWill(record []byte) (m Message, delay time.Duration, principal string, err error) {
 	r, err := openRecord(record)
 	if err != nil {
-		return Message{}, 0, err
+		return Message{}, 0, "", err
 	}
 	delay = time.Duration(r.Uint32()) * time.Second
 	flags := r.Byte()
@@ -46,7 +51,10 @@ func decodeWill(record []byte) (m Message, delay time.Duration, err error) {
 	if expires {
 		m.Properties.MessageExpiryInterval = packets.Some(interval)
 	}
-	return m, delay, r.Err()
+	if r.More() { // earlier versions did not write it
+		principal = r.String()
+	}
+	return m, delay, principal, r.Err()
 }
 
 // publishOrphans sees to the wills this node has adopted.
@@ -65,14 +73,14 @@ func (n *clusterNode) publishOrphans() {
 	}
 	n.state.mu.RUnlock()
 	for _, o := range orphans {
-		m, delay, err := decodeWill(o.will)
+		m, delay, principal, err := decodeWill(o.will)
 		if err != nil {
 			n.b.log.Error("the will of a lost node's client cannot be read", "client_id", o.id, "error", err)
 			n.willDone(o.id, o.epoch)
 			continue
 		}
 		m.Publisher = o.id
-		w := &will{b: n.b, client: ClientInfo{ClientID: o.id}, message: m, delay: delay, epoch: o.epoch, adopted: true}
+		w := &will{b: n.b, client: ClientInfo{ClientID: o.id, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
 		n.mu.Lock()
 		if n.wills[o.id] != nil {
 			n.mu.Unlock()

@@ -84,10 +84,11 @@ func (c *conn) checkPublish(p *packets.Publish) error {
 	return nil
 }
 
-// permit asks the authoriser and the interceptors, which may change p. The code is that of a refusal.
+// permit asks the authoriser and the interceptors, which may change p. The code is that of a refusal, sc.reason its Reason String.
 func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	b := c.b
 	if !b.serving() && !c.awaitServing(sc) {
+		sc.reason = reasonNotServing
 		return c.dropPublish(p, DropNotServing, packets.ServerUnavailable)
 	}
 	if isSys(p.TopicName) {
@@ -115,6 +116,8 @@ func (c *conn) awaitServing(sc *scratch) bool {
 	return c.b.cluster.awaitServing(ctx) == nil
 }
 
+const reasonNotServing = "this node is separated from its cluster; publish again later, or to another node"
+
 // servingPatience is how long a publisher is held while its node has no lease, before it is refused.
 const servingPatience = 5 * time.Second
 
@@ -132,6 +135,7 @@ func (c *conn) intercept(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	}}
 	for _, h := range c.b.hooks.publish {
 		if err := h.InterceptPublish(c.b.life, e); err != nil {
+			sc.reason = reasonStringOf(err)
 			return c.dropPublish(p, DropIntercepted, ReasonCodeOf(err, packets.ImplementationSpecificError))
 		}
 	}
@@ -155,9 +159,11 @@ func (c *conn) refusedPublish(sc *scratch, p *packets.Publish, code packets.Reas
 		return ended{code: code, err: ErrNotServing}, false
 	}
 	if p.QoS == 0 {
+		sc.reason = ""
 		return ended{}, true
 	}
-	slot := ackSlot{id: p.PacketID, typ: packets.TypePubAck, code: code}
+	slot := ackSlot{id: p.PacketID, typ: packets.TypePubAck, code: code, reason: sc.reason}
+	sc.reason = ""
 	if p.QoS == 2 {
 		slot.typ = packets.TypePubRec
 	}
@@ -217,6 +223,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 			a.then = func(packets.ReasonCode) {}
 			a.finish(packets.Success)
 		}
+		sc.reason = reasonNotServing
 		return c.refusedPublish(sc, p, c.dropPublish(p, DropNotServing, packets.ServerUnavailable))
 	}
 	slot := ackSlot{id: id, typ: packets.TypePubAck}
@@ -260,7 +267,13 @@ func (c *conn) published(p *packets.Publish) {
 type authCache struct {
 	epoch   uint32
 	until   time.Time
-	decided map[authKey]packets.ReasonCode
+	decided map[authKey]verdict
+}
+
+// verdict is Success, or how to refuse.
+type verdict struct {
+	code   packets.ReasonCode
+	reason string
 }
 
 type authKey struct {
@@ -278,22 +291,23 @@ const (
 func (c *conn) mayPublish(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	a := &c.authCache
 	if epoch := c.b.authzEpoch.Load(); a.decided == nil || a.epoch != epoch || sc.now.After(a.until) || len(a.decided) >= authCacheSize {
-		*a = authCache{epoch: epoch, until: sc.now.Add(authCacheTime), decided: make(map[authKey]packets.ReasonCode)}
+		*a = authCache{epoch: epoch, until: sc.now.Add(authCacheTime), decided: make(map[authKey]verdict)}
 	}
 	key := authKey{p.TopicName, p.QoS, p.Retain}
-	code, known := a.decided[key]
+	v, known := a.decided[key]
 	if !known {
 		sc.flush()
 		err := c.b.authorize(c.b.life, &AccessRequest{
 			ClientID: c.clientID, Principal: c.principal, Action: ActionPublish, Topic: strings.Clone(p.TopicName), QoS: p.QoS, Retain: p.Retain,
 		})
-		if code = packets.Success; err != nil {
-			code = ReasonCodeOf(err, packets.NotAuthorized)
+		if err != nil {
+			v = verdict{ReasonCodeOf(err, packets.NotAuthorized), reasonStringOf(err)}
 		}
 		key.topic = strings.Clone(key.topic)
-		a.decided[key] = code
+		a.decided[key] = v
 	}
-	return code
+	sc.reason = v.reason
+	return v.code
 }
 
 func (b *Broker) authorize(ctx context.Context, r *AccessRequest) error {

@@ -146,7 +146,7 @@ func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 				}
 				sc.locals = append(sc.locals, t.local)
 			}
-			if t.s != nil && t.s.several.Load() {
+			if t.s != nil && t.s.several.Load() && !b.cfg.perSubscription {
 				sc.overlap = append(sc.overlap, t)
 				continue
 			}

@@ -15,6 +15,7 @@ type scratch struct {
 	nano int64
 
 	pub     packets.Publish // decoded into
+	reason  string          // of the refusal of pub
 	r       routing
 	matches []target
 	remote  []*route
@@ -39,7 +40,7 @@ func (b *Broker) scratch() *scratch {
 // release flushes what is left and gives the memory back.
 func (sc *scratch) release() {
 	sc.flush()
-	sc.own = nil
+	sc.own, sc.reason = nil, ""
 	sc.r.reset()
 	clear(sc.matches[:cap(sc.matches)])
 	clear(sc.remote[:cap(sc.remote)])

@@ -2,8 +2,11 @@ package clustertest_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -158,6 +161,36 @@ func TestC6Wills(t *testing.T) {
 			})
 		})
 	}
+}
+
+// nameAuthorizer lets everyone in, and lets them publish below their user name.
+type nameAuthorizer struct{}
+
+func (nameAuthorizer) Authenticate(_ context.Context, c *shoal.Credentials) (*shoal.Principal, error) {
+	return &shoal.Principal{Name: c.UserName, Data: c.Version}, nil
+}
+
+func (nameAuthorizer) Authorize(_ context.Context, r *shoal.AccessRequest) error {
+	if r.Action == shoal.ActionPublish && !strings.HasPrefix(r.Topic, r.Principal.Name+"/") {
+		return errors.New("not below your name")
+	}
+	return nil
+}
+
+// C6: the wills of a node that crashed are published with the permissions of their clients.
+func TestC6WillsAreAuthorised(t *testing.T) {
+	in(t, func(t *testing.T, c *clustertest.Cluster) {
+		sub := connect(t, c, 0, "sub", clean)
+		sub.subscribe(1, "#")
+		as := func(p *packets.Connect) { p.UserName = packets.Some("ann") }
+		connect(t, c, 2, "one", clean, as, will("ann/will", "1", 1, 0))
+		connect(t, c, 2, "two", clean, as, will("bob/will", "2", 1, 0))
+		c.Kill(2)
+		require.Equal(t, "ann/will", sub.receive().TopicName)
+		sub.silent(time.Minute)
+	}, clustertest.WithBroker(func(int) []shoal.Option {
+		return []shoal.Option{shoal.WithAuthenticator(nameAuthorizer{})}
+	}))
 }
 
 // C6: the wills of a node that is back before anybody missed it are published, too.

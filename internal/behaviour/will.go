@@ -19,6 +19,7 @@ func willCases() []Case {
 		{Name: "will/keep alive timeout", Clauses: []string{"MQTT-3.1.2-8"}, Timed: true, run: willKeepAlive},
 		{Name: "will/delay", Clauses: []string{"MQTT-3.1.2-8"}, Timed: true, run: willDelay},
 		{Name: "will/delay ends with the session", Clauses: []string{"MQTT-3.1.2-8"}, Timed: true, run: willSessionEnd},
+		{Name: "will/delay after every end", Clauses: []string{"MQTT-3.1.2-8"}, Timed: true, run: willEveryEnd},
 		{Name: "will/delay cancelled by reconnecting", Clauses: []string{"MQTT-3.1.3-9"}, Timed: true, run: willCancelled},
 		{Name: "will/delay and clean start", Clauses: []string{"MQTT-3.1.2-8"}, run: willCleanStart},
 		{Name: "will/taken over", Clauses: []string{"MQTT-3.1.4-3"}, run: willTakenOver},
@@ -136,6 +137,59 @@ func willSessionEnd(c *context) {
 	cl.Close()
 	sub.ExpectPublish("will", "five")
 	require.InDelta(c, 5, time.Since(began).Seconds(), 1.1)
+	sub.ExpectNothing(30 * time.Second)
+}
+
+// willEveryEnd ends connections in every way there is. The will comes when the delay has passed or the session has ended, whichever
+// is earlier, counted from the end of the connection.
+func willEveryEnd(c *context) {
+	sub := watch(c)
+	sub.Timeout = time.Minute
+	expiry := func(p *packets.Disconnect, seconds uint32) *packets.Disconnect {
+		p.Properties.SessionExpiryInterval = packets.Some(seconds)
+		return p
+	}
+	withWillMessage := func() *packets.Disconnect {
+		return &packets.Disconnect{ReasonCode: packets.DisconnectWithWillMessage}
+	}
+	for i, tc := range []struct {
+		name string
+		end  func(cl *mqtttest.Client)
+		late float64 // seconds after end has returned
+	}{
+		{"lost", func(cl *mqtttest.Client) { cl.Close() }, 10},
+		{"DISCONNECT 0x04", func(cl *mqtttest.Client) { cl.DisconnectWith(withWillMessage()) }, 10},
+		{"DISCONNECT 0x04 and a session that ends", func(cl *mqtttest.Client) { cl.DisconnectWith(expiry(withWillMessage(), 0)) }, 0},
+		{"DISCONNECT 0x04 and a session that ends before the delay", func(cl *mqtttest.Client) { cl.DisconnectWith(expiry(withWillMessage(), 5)) }, 5},
+		{"DISCONNECT 0x04 and a session that lasts longer", func(cl *mqtttest.Client) { cl.DisconnectWith(expiry(withWillMessage(), 1000)) }, 10},
+		{"DISCONNECT with an error", func(cl *mqtttest.Client) {
+			cl.DisconnectWith(&packets.Disconnect{ReasonCode: packets.UnspecifiedError})
+		}, 10},
+		{"malformed packet", func(cl *mqtttest.Client) {
+			cl.SendRaw([]byte{0xC1, 0})
+			cl.ExpectDisconnect(packets.MalformedPacket)
+		}, 10},
+		{"protocol error", func(cl *mqtttest.Client) {
+			cl.Send(&packets.Connect{ClientID: "x"})
+			cl.ExpectDisconnect(packets.ProtocolError)
+		}, 10},
+		{"keep alive", func(cl *mqtttest.Client) {
+			cl.Timeout = time.Minute
+			cl.ExpectDisconnect(packets.KeepAliveTimeout)
+		}, 10},
+		{"half a packet", func(cl *mqtttest.Client) {
+			cl.SendRaw([]byte{0x30, 100, 0})
+			cl.Close()
+		}, 10},
+	} {
+		p := withWill("c", 10, 100)
+		p.Will.Payload, p.KeepAlive = []byte(tc.name), 20
+		cl, _ := c.with(i, p)
+		tc.end(cl)
+		began := time.Now()
+		sub.ExpectPublish("will", tc.name)
+		require.InDelta(c, tc.late, time.Since(began).Seconds(), 1.1, tc.name)
+	}
 	sub.ExpectNothing(30 * time.Second)
 }
 
