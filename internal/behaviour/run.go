@@ -52,7 +52,8 @@ func Cases() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		connectCases(), publishCases(), flowCases(), subscribeCases(), retainedCases(), sharedCases(), sessionCases(), willCases(),
-		malformedCases(),
+		malformedCases(), refusedCases(), capabilityCases(), enhancedCases(),
+		byteCases(), versionCases(),
 	} {
 		all = append(all, some...)
 	}
