@@ -34,7 +34,8 @@ type clusterNode struct {
 	up atomic.Bool
 	// announced is set while everything this node has is known to the cluster.
 	announced atomic.Bool
-	congested atomic.Int32 // nodes towards which too much is outstanding
+	turns     [256]atomic.Uint64 // of shared groups, by the hash of their names; see pickShareNode
+	congested atomic.Int32       // nodes towards which too much is outstanding
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, whenever serving may have changed

@@ -5,14 +5,31 @@ import (
 	"strings"
 )
 
-// pickGroup chooses who of a shared group gets the message: a member of this node that is online; else one of another node;
-// else one that is away, here or there (guarantee 7). A choice of another node is added to sc.sends.
+// pickGroup chooses who of a shared group gets the message, by the group's strategy (guarantee 7). A choice of another node is added to
+// sc.sends.
 func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
 	local := n.b.groups.get(name)
 	online, all := 0, 0
 	if local != nil {
 		online, all = local.count()
 	}
+	if strategy := n.b.strategyOf(name); strategy != SharedLocalFirst {
+		rt, ok := n.pickShareNode(sc, chooser{strategy, sc.r.publisher}, name, online, all)
+		if ok && rt != nil {
+			s := sc.sendTo(rt.peer)
+			s.groups = append(s.groups, name)
+			return true
+		}
+		if ok && n.b.deliverShared(sc, local) {
+			return true
+		}
+		// Nobody here took it: whoever is left.
+	}
+	return n.pickNearest(sc, local, name, online, all)
+}
+
+// pickNearest chooses a member of this node that is online; else one of another node; else one that is away, here or there.
+func (n *clusterNode) pickNearest(sc *scratch, local *group, name string, online, all int) bool {
 	if online > 0 {
 		if n.b.deliverShared(sc, local) {
 			return true

@@ -30,6 +30,7 @@ type config struct {
 	sysInterval         time.Duration
 	responseInformation func(ClientInfo) string
 	perSubscription     bool
+	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
 
 // WithListen adds addresses to listen on: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
@@ -234,6 +235,6 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, errors.New("shoal: WithListener: nil"))
 		}
 	}
-	errs = append(errs, c.limits.validate(), c.caps.validate())
+	errs = append(errs, c.limits.validate(), c.caps.validate(), validateStrategies(c.strategies))
 	return endpoints, errors.Join(errs...)
 }

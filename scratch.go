@@ -24,6 +24,7 @@ type scratch struct {
 	soiled  []*conn
 	peers   []*peerQueue
 	sends   []send
+	shares  []shareNode
 }
 
 // scratch borrows working memory as of now.
@@ -44,6 +45,7 @@ func (sc *scratch) release() {
 	sc.r.reset()
 	clear(sc.matches[:cap(sc.matches)])
 	clear(sc.remote[:cap(sc.remote)])
+	clear(sc.shares[:cap(sc.shares)])
 	clear(sc.overlap[:cap(sc.overlap)])
 	clear(sc.locals[:cap(sc.locals)])
 	if cap(sc.matches) > 4096 {

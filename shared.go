@@ -13,7 +13,7 @@ type group struct {
 
 	mu      sync.Mutex
 	members []*subscription
-	turn    int
+	turn    uint64
 }
 
 func (*group) isTarget() {}
@@ -87,45 +87,13 @@ func (g *group) count() (online, all int) {
 	return online, len(g.members)
 }
 
-// pick returns the next member in turn, online ones first; nil if there is none. Members in tried are passed over.
-func (g *group) pick(tried []*subscription) *subscription {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var away *subscription
-	for i := range g.members {
-		m := g.members[(g.turn+i)%len(g.members)]
-		if containsSub(tried, m) {
-			continue
-		}
-		if m.online() {
-			g.turn = (g.turn + i + 1) % len(g.members)
-			return m
-		}
-		if away == nil {
-			away = m
-		}
-	}
-	if away != nil {
-		g.turn++
-	}
-	return away
-}
-
-func containsSub(list []*subscription, sub *subscription) bool {
-	for _, s := range list {
-		if s == sub {
-			return true
-		}
-	}
-	return false
-}
-
 // deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message.
 func (b *Broker) deliverShared(sc *scratch, g *group) bool {
 	var buf [4]*subscription
 	tried := buf[:0]
+	c := chooser{b.strategyOf(g.name), sc.r.publisher}
 	for {
-		m := g.pick(tried)
+		m := g.pick(c, tried)
 		if m == nil {
 			break
 		}
