@@ -15,29 +15,31 @@ import (
 func publishCases() []Case {
 	cases := []Case{
 		{Name: "publish/between versions", Clauses: []string{"MQTT-3.8.4-8"}, run: betweenVersions},
-		{Name: "publish/no matching subscribers", Clauses: []string{"MQTT-4.3.2-4", "MQTT-4.3.3-9"}, run: noMatching},
+		{Name: "publish/no matching subscribers", Clauses: []string{"MQTT-3.4.2-1", "MQTT-3.5.2-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8"}, run: noMatching},
 		{Name: "publish/order of a thousand", Clauses: []string{"MQTT-4.6.0-5", "MQTT-4.6.0-6"}, run: order},
 		{Name: "publish/answers in order", Clauses: []string{"MQTT-4.6.0-2", "MQTT-4.6.0-3"}, run: answersInOrder},
-		{Name: "publish/large payload", run: largePayload},
+		{Name: "publish/large payload", Clauses: []string{"MQTT-4.2-1"}, run: largePayload},
 		{Name: "publish/empty payload", run: emptyPayload},
 		{Name: "publish/properties travel", Clauses: []string{
 			"MQTT-3.3.2-4", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-17", "MQTT-3.3.2-18", "MQTT-3.3.2-20",
 		}, run: propertiesTravel},
 		{Name: "publish/QoS 2 sent twice", Clauses: []string{"MQTT-4.3.3-10"}, run: qos2Twice},
 		{Name: "publish/QoS 2 sent twice over two connections", Clauses: []string{"MQTT-4.3.3-10"}, run: qos2TwiceReconnected},
-		{Name: "publish/QoS 2 identifier used again", Clauses: []string{"MQTT-4.3.3-11", "MQTT-4.3.3-12"}, run: qos2Reused},
-		{Name: "publish/PUBREL of nothing", Clauses: []string{"MQTT-4.3.3-11"}, run: pubRelUnknown},
-		{Name: "publish/QoS 1 identifier used again", run: qos1Reused},
+		{Name: "publish/QoS 2 identifier used again", Clauses: []string{"MQTT-4.3.3-11", "MQTT-4.3.3-12", "MQTT-2.2.1-5"}, run: qos2Reused},
+		{Name: "publish/PUBREL of nothing", Clauses: []string{"MQTT-4.3.3-11", "MQTT-3.7.2-1"}, run: pubRelUnknown},
+		{Name: "publish/QoS 1 identifier used again", Clauses: []string{"MQTT-4.3.2-5"}, run: qos1Reused},
 		{Name: "publish/DUP does not travel", Clauses: []string{"MQTT-3.3.1-3"}, run: dupStays},
 		{Name: "publish/message expiry", Clauses: []string{"MQTT-3.3.2-5", "MQTT-3.3.2-6"}, Timed: true, run: messageExpiry},
-		{Name: "publish/topic alias from the client", Clauses: []string{"MQTT-3.3.2-7", "MQTT-3.3.2-8", "MQTT-3.3.2-10"}, run: aliasInbound},
+		{Name: "publish/topic alias from the client", Clauses: []string{"MQTT-3.3.2-12"}, run: aliasInbound},
+		{Name: "publish/every topic alias", Clauses: []string{"MQTT-3.3.2-12"}, run: aliasEvery},
+		{Name: "publish/QoS 2 goes on when the message has expired", Clauses: []string{"MQTT-4.3.3-13"}, Timed: true, run: qos2Expired},
 		{Name: "publish/topic alias is of one connection", Clauses: []string{"MQTT-3.3.2-7"}, run: aliasConnection},
-		{Name: "publish/topic alias out of range", Clauses: []string{"MQTT-3.3.2-8", "MQTT-3.3.2-9"}, run: aliasInvalid},
-		{Name: "publish/topic alias to the client", Clauses: []string{"MQTT-3.1.2-26", "MQTT-3.1.2-27", "MQTT-3.3.2-11"}, run: aliasOutbound},
+		{Name: "publish/topic alias out of range", Clauses: []string{"MQTT-3.3.2-8", "MQTT-3.3.2-9", "MQTT-3.2.2-17"}, run: aliasInvalid},
+		{Name: "publish/topic alias to the client", Clauses: []string{"MQTT-3.1.2-26", "MQTT-3.1.2-27", "MQTT-3.3.2-8", "MQTT-3.3.2-11"}, run: aliasOutbound},
 	}
 	for _, pub := range versions {
 		cases = append(cases, Case{
-			Name: "publish/all QoS from " + pub.String(), Clauses: []string{"MQTT-3.8.4-8", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2"},
+			Name: "publish/all QoS from " + pub.String(), Clauses: []string{"MQTT-3.3.4-1", "MQTT-3.8.4-8", "MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-3.3.1-2"},
 			run: func(c *context) { allQoS(c, pub) },
 		})
 	}
@@ -353,6 +355,49 @@ func aliasInbound(c *context) {
 	sub.ExpectPublish("c", "5")
 	send("", 2, "6")
 	sub.ExpectPublish("b", "6")
+}
+
+// aliasEvery uses all aliases that the server has said it takes.
+func aliasEvery(c *context) {
+	sub := c.v5(1, "sub")
+	sub.Subscribe(0, "t/+")
+	pub, ack := c.with(0, &packets.Connect{ClientID: "pub", CleanStart: true})
+	limit := int(ack.Properties.TopicAliasMaximum.Or(0))
+	require.NotZero(c, limit)
+	for _, named := range []bool{true, false} {
+		for i := 1; i <= limit; i++ {
+			p := &packets.Publish{Payload: []byte("m"), Properties: packets.Properties{TopicAlias: packets.Some(uint16(i))}}
+			if named {
+				p.TopicName = "t/" + strconv.Itoa(i)
+			}
+			pub.Send(p)
+			sub.ExpectPublish("t/"+strconv.Itoa(i), "m")
+		}
+	}
+	pub.ExpectQuiet()
+}
+
+func qos2Expired(c *context) {
+	sub := c.v5(1, "sub")
+	sub.Subscribe(2, "t")
+	pub, _ := c.with(0, kept("pub", true))
+	p := &packets.Publish{QoS: 2, PacketID: 7, TopicName: "t", Payload: []byte("m"), Properties: packets.Properties{MessageExpiryInterval: packets.Some(uint32(1))}}
+	pub.Send(p)
+	c.code(packets.Success, mqtttest.Expect[*packets.PubRec](pub).ReasonCode)
+	sub.ExpectPublish("t", "m")
+	for i := range 2 {
+		c.pass(10 * time.Second)
+		p.Dup = true
+		pub.Send(p)
+		c.code(packets.Success, mqtttest.Expect[*packets.PubRec](pub).ReasonCode)
+		if i == 0 {
+			pub.Close()
+			pub, _ = c.with(2, kept("pub", false))
+		}
+	}
+	pub.Send(&packets.PubRel{PacketID: 7})
+	c.code(packets.Success, mqtttest.Expect[*packets.PubComp](pub).ReasonCode)
+	sub.ExpectQuiet()
 }
 
 func aliasConnection(c *context) {

@@ -13,26 +13,32 @@ import (
 
 func sessionCases() []Case {
 	return []Case{
-		{Name: "session/present", Clauses: []string{"MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.1.2-6", "MQTT-3.2.2-2", "MQTT-3.2.2-3"}, run: sessionPresent},
+		{Name: "session/present", Clauses: []string{"MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.1.2-6", "MQTT-3.1.3-2", "MQTT-3.1.4-4", "MQTT-3.2.2-2", "MQTT-3.2.2-3", "MQTT-4.1.0-2"}, run: sessionPresent},
 		{Name: "session/clean session in 3", Clauses: []string{"3.1.1:MQTT-3.1.2-4", "3.1.1:MQTT-3.1.2-5", "3.1.1:MQTT-3.1.2-6", "3.1.1:MQTT-3.2.2-1"}, run: cleanSessionV3},
-		{Name: "session/queue while away", Clauses: []string{"MQTT-4.1.0-1", "MQTT-4.5.0-1"}, run: queueWhileAway},
-		{Name: "session/expiry", Clauses: []string{"MQTT-4.1.0-2", "MQTT-3.1.2-23"}, Timed: true, run: sessionExpiry},
-		{Name: "session/expiry changed by DISCONNECT", Clauses: []string{"MQTT-3.14.2-2"}, Timed: true, run: expiryByDisconnect},
+		{Name: "session/queue while away", Clauses: []string{"MQTT-3.1.2-5", "MQTT-3.1.2-23", "MQTT-4.5.0-1"}, run: queueWhileAway},
+		{Name: "session/expiry", Clauses: []string{"MQTT-4.1.0-1", "MQTT-4.1.0-2", "MQTT-3.1.2-23"}, Timed: true, run: sessionExpiry},
+		{Name: "session/ends to the second", Clauses: []string{"MQTT-4.1.0-2", "MQTT-3.1.2-23"}, Timed: true, run: sessionEnds},
+		{Name: "session/expiry changed by DISCONNECT", Clauses: []string{"MQTT-4.1.0-2"}, Timed: true, run: expiryByDisconnect},
 		{Name: "session/expiry must not grow from 0", run: expiryFromZero},
 		{Name: "session/reconnecting renews the time", Timed: true, run: expiryRenewed},
 		{Name: "session/expired subscriptions are gone", Timed: true, run: expiredGone},
-		{Name: "session/resend of QoS 1", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1"}, run: resendQoS1},
-		{Name: "session/resend of QoS 2", Clauses: []string{"MQTT-4.4.0-1", "MQTT-4.3.3-4", "MQTT-4.3.3-7"}, run: resendQoS2},
+		{Name: "session/resend of QoS 1", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.3.2-3", "MQTT-4.6.0-1"}, run: resendQoS1},
+		{Name: "session/resend of QoS 2", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.3.3-3", "MQTT-4.3.3-4", "MQTT-4.3.3-5", "MQTT-4.3.3-6"}, run: resendQoS2},
+		{Name: "session/what was sent does not expire", Clauses: []string{"MQTT-4.3.3-7"}, Timed: true, run: sentNeverExpires},
+		{Name: "session/nothing is sent again on a live connection", Clauses: []string{"MQTT-4.4.0-1"}, Timed: true, run: noRetry},
+		{Name: "session/what was refused is not sent again", Clauses: []string{"MQTT-4.4.0-2"}, run: refusedOnce},
+		{Name: "session/acknowledgements of the server in order", Clauses: []string{"MQTT-4.6.0-4"}, run: pubRelOrder},
 		{Name: "session/resend with another window", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.4-9"}, run: resendWindow},
 		{Name: "session/resumed in another version", run: resumeVersions},
-		{Name: "session/taken over", Clauses: []string{"MQTT-3.1.4-3", "MQTT-3.14.0-1"}, run: takeover},
+		{Name: "session/taken over", Clauses: []string{"MQTT-3.1.4-3", "MQTT-3.14.2-1", "MQTT-3.14.2-2", "MQTT-3.14.4-1", "MQTT-3.14.4-2", "3.1.1:MQTT-3.1.4-2"}, run: takeover},
+		{Name: "session/taken over at once", Clauses: []string{"MQTT-3.1.4-3"}, Timed: true, run: takeoverPrompt},
 		{Name: "session/taken over with messages under way", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.4.0-1"}, run: takeoverInFlight},
 		{Name: "session/taken over while messages flow", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.6.0-1"}, run: takeoverFlow},
 		{Name: "session/taken over with a clean start", Clauses: []string{"MQTT-3.1.2-4"}, run: takeoverClean},
 		{Name: "session/many connections at once", Clauses: []string{"MQTT-3.1.4-3"}, run: takeoverRace},
 		{Name: "session/retained come once", run: resumeNoRetained},
 		{Name: "session/QoS 2 publisher across nodes", Clauses: []string{"MQTT-4.3.3-10", "MQTT-4.3.3-12"}, run: qos2Publisher},
-		{Name: "session/topic alias and resend", run: aliasAndResend},
+		{Name: "session/topic alias and resend", Clauses: []string{"MQTT-3.3.2-7"}, run: aliasAndResend},
 	}
 }
 
@@ -123,6 +129,31 @@ func sessionExpiry(c *context) {
 	c.pass(15 * time.Second)
 	_, ack = c.with(2, withExpiry("c", false, 10))
 	require.False(c, ack.SessionPresent)
+}
+
+// sessionEnds holds that a session is there until its last second, and gone after it.
+func sessionEnds(c *context) {
+	pub := c.v5(1, "pub")
+	for i, leave := range []func(*mqtttest.Client){(*mqtttest.Client).Close, (*mqtttest.Client).Disconnect} {
+		for _, late := range []bool{false, true} {
+			cl, _ := c.with(i, withExpiry("c", true, 10))
+			cl.Subscribe(1, "t")
+			leave(cl)
+			cl.Close()
+			after, want := 9900*time.Millisecond, packets.Success
+			if late {
+				after, want = 10900*time.Millisecond, packets.NoMatchingSubscribers
+			}
+			c.pass(after)
+			c.code(want, pub.Publish(1, "t", "m"))
+			cl, ack := c.with(i+1, withExpiry("c", false, 0))
+			require.Equal(c, !late, ack.SessionPresent)
+			if !late {
+				cl.ExpectPublish("t", "m")
+			}
+			cl.Disconnect()
+		}
+	}
 }
 
 func expiryByDisconnect(c *context) {
@@ -247,6 +278,87 @@ func resendQoS2(c *context) {
 	sub.ExpectQuiet()
 }
 
+// sentNeverExpires holds that a message of QoS 2 is brought to its end once it was sent, however long that takes.
+func sentNeverExpires(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Manual = true
+	sub.Subscribe(2, "t")
+	pub := c.v5(0, "pub")
+	brief := packets.Properties{MessageExpiryInterval: packets.Some(uint32(2))}
+	pub.PublishWith(&packets.Publish{QoS: 2, TopicName: "t", Payload: []byte("sent"), Properties: brief})
+	p := sub.ExpectPublish("t", "sent")
+	sub.Disconnect()
+	pub.PublishWith(&packets.Publish{QoS: 2, TopicName: "t", Payload: []byte("waits"), Properties: brief})
+	c.pass(20 * time.Second)
+	sub, ack := c.with(2, kept("sub", false))
+	sub.Manual = true
+	require.True(c, ack.SessionPresent)
+	again := sub.ExpectPublish("t", "sent")
+	require.Equal(c, p.PacketID, again.PacketID)
+	require.True(c, again.Dup)
+	sub.Send(&packets.PubRec{PacketID: p.PacketID})
+	require.Equal(c, p.PacketID, mqtttest.Expect[*packets.PubRel](sub).PacketID)
+	sub.Send(&packets.PubComp{PacketID: p.PacketID})
+	sub.ExpectQuiet()
+}
+
+func noRetry(c *context) {
+	for i, v := range versions {
+		sub := c.connect(i, v, "sub")
+		sub.Manual = true
+		sub.Subscribe(2, "t")
+		pub := c.v5(i+1, "pub")
+		pub.Publish(1, "t", "one")
+		pub.Publish(2, "t", "two")
+		pub.Publish(2, "t", "three")
+		sub.ExpectPublish("t", "one")
+		two := sub.ExpectPublish("t", "two")
+		sub.ExpectPublish("t", "three")
+		sub.Send(&packets.PubRec{PacketID: two.PacketID})
+		sub.Expect(packets.TypePubRel)
+		sub.ExpectNothing(2 * time.Minute)
+		sub.ExpectQuiet()
+	}
+}
+
+func refusedOnce(c *context) {
+	sub, _ := c.with(1, kept("sub", true))
+	sub.Manual = true
+	sub.Subscribe(2, "t")
+	pub := c.v5(0, "pub")
+	for _, code := range []packets.ReasonCode{packets.UnspecifiedError, packets.NotAuthorized, packets.QuotaExceeded, packets.PayloadFormatInvalid} {
+		pub.Publish(1, "t", "one")
+		pub.Publish(2, "t", "two")
+		sub.Send(&packets.PubAck{PacketID: sub.ExpectPublish("t", "one").PacketID, ReasonCode: code})
+		sub.Send(&packets.PubRec{PacketID: sub.ExpectPublish("t", "two").PacketID, ReasonCode: code})
+		sub.ExpectQuiet()
+	}
+	sub.Close()
+	sub, ack := c.with(2, kept("sub", false))
+	require.True(c, ack.SessionPresent)
+	sub.ExpectQuiet()
+}
+
+// pubRelOrder holds that PUBRELs follow the order of the PUBRECs, which need not be that of the messages.
+func pubRelOrder(c *context) {
+	sub := c.v5(1, "sub")
+	sub.Manual = true
+	sub.Subscribe(2, "t")
+	pub := c.v5(0, "pub")
+	var ids []uint16
+	for _, payload := range numbers(10) {
+		pub.Publish(2, "t", payload)
+		ids = append(ids, sub.ExpectPublish("t", payload).PacketID)
+	}
+	order := []int{3, 1, 4, 0, 5, 9, 2, 6, 8, 7}
+	for _, i := range order {
+		sub.Send(&packets.PubRec{PacketID: ids[i]})
+	}
+	for _, i := range order {
+		require.Equal(c, ids[i], mqtttest.Expect[*packets.PubRel](sub).PacketID)
+	}
+}
+
 func resendWindow(c *context) {
 	sub, _ := c.with(1, kept("sub", true))
 	sub.Manual = true
@@ -296,6 +408,36 @@ func takeover(c *context) {
 		fresh := c.connect(1+i, versions[(i+1)%3], "c")
 		old.ExpectDisconnect(packets.SessionTakenOver)
 		fresh.ExpectQuiet()
+	}
+}
+
+// takeoverPrompt holds that the CONNACK comes within 100 ms, whatever the connection that is taken over is doing.
+func takeoverPrompt(c *context) {
+	pub := c.v5(1, "pub")
+	old, _ := c.with(0, kept("c", true))
+	old.Manual = true
+	for i := range 6 {
+		switch i % 3 {
+		case 1:
+			old.Subscribe(2, "t") // and leaves unacknowledged what it gets
+			for range 100 {
+				pub.Publish(2, "t", "m")
+			}
+		case 2: // does not read what it gets
+			old.Subscribe(0, "u")
+			for range 100 {
+				pub.Publish(0, "u", long[:100_000])
+			}
+			pub.Quiesce()
+		}
+		began := time.Now()
+		fresh := c.dial(i+1, packets.V5)
+		fresh.Manual = true
+		ack := fresh.Connect(kept("c", false))
+		require.Less(c, time.Since(began), 100*time.Millisecond)
+		require.True(c, ack.SessionPresent)
+		old.Close()
+		old = fresh
 	}
 }
 

@@ -12,15 +12,16 @@ import (
 
 func sharedCases() []Case {
 	return []Case{
-		{Name: "shared/exactly one member", Clauses: []string{"MQTT-4.8.2-4", "MQTT-4.8.2-6"}, run: sharedOne},
+		{Name: "shared/exactly one member", run: sharedOne},
 		{Name: "shared/groups are independent", run: sharedGroups},
 		{Name: "shared/each member its QoS", Clauses: []string{"MQTT-4.8.2-3"}, run: sharedQoS},
 		{Name: "shared/a member leaves with messages unacknowledged", Clauses: []string{"MQTT-4.8.2-5"}, run: sharedLeaves},
 		{Name: "shared/a member unsubscribes", run: sharedUnsubscribes},
 		{Name: "shared/members that are away are passed over", run: sharedAway},
 		{Name: "shared/all members away", run: sharedAllAway},
-		{Name: "shared/QoS 2 once begun stays", Clauses: []string{"MQTT-4.8.2-5"}, run: sharedQoS2},
-		{Name: "shared/together with a plain subscription", run: sharedAndPlain},
+		{Name: "shared/QoS 2 once begun stays", Clauses: []string{"MQTT-4.8.2-4"}, run: sharedQoS2},
+		{Name: "shared/refused by a member", Clauses: []string{"MQTT-4.8.2-6", "MQTT-4.4.0-2"}, run: sharedRefused},
+		{Name: "shared/together with a plain subscription", Clauses: []string{"MQTT-3.3.4-5"}, run: sharedAndPlain},
 		{Name: "shared/session of the last member ends", Timed: true, run: sharedExpires},
 		{Name: "shared/in 3.1.1", run: sharedV3},
 	}
@@ -211,13 +212,42 @@ func sharedQoS2(c *context) {
 	two.ExpectQuiet()
 }
 
-func sharedAndPlain(c *context) {
-	sub := c.v5(1, "sub")
-	sub.Subscribe(1, "t", "$share/g/t")
+// sharedRefused holds that what a member refuses is over: nobody else gets it, and the member not again.
+func sharedRefused(c *context) {
+	one, _ := c.with(1, kept("one", true))
+	one.Manual = true
+	one.Subscribe(2, "$share/g/t")
 	pub := c.v5(0, "pub")
 	pub.Publish(1, "t", "m")
-	sub.ExpectPublish("t", "m")
-	sub.ExpectPublish("t", "m") // one for each
+	pub.Publish(2, "t", "n")
+	m, n := one.ExpectPublish("t", "m"), one.ExpectPublish("t", "n")
+	two := c.v5(2, "two")
+	two.Subscribe(2, "$share/g/t")
+	one.Send(&packets.PubAck{PacketID: m.PacketID, ReasonCode: packets.QuotaExceeded})
+	one.Send(&packets.PubRec{PacketID: n.PacketID, ReasonCode: packets.UnspecifiedError})
+	one.ExpectQuiet()
+	two.ExpectQuiet()
+	one.Close()
+	one, _ = c.with(0, kept("one", false))
+	one.ExpectQuiet()
+	two.ExpectQuiet()
+}
+
+func sharedAndPlain(c *context) {
+	sub := c.v5(1, "sub")
+	for i, filter := range []string{"t", "$share/g/t"} {
+		sub.SubscribeWith(&packets.Subscribe{
+			Subscriptions: []packets.Subscription{{TopicFilter: filter, QoS: 1}},
+			Properties:    packets.Properties{SubscriptionIdentifiers: []uint32{uint32(i + 1)}},
+		})
+	}
+	pub := c.v5(0, "pub")
+	pub.Publish(1, "t", "m")
+	var ids []uint32
+	for range 2 { // one for each, with its own identifier
+		ids = append(ids, sub.ExpectPublish("t", "m").Properties.SubscriptionIdentifiers...)
+	}
+	require.ElementsMatch(c, []uint32{1, 2}, ids)
 	sub.ExpectQuiet()
 }
 

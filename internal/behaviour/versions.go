@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -396,7 +397,7 @@ func willsV3(c *context) {
 			defer late.Disconnect()
 			late.Subscribe(1, topic)
 			late.Quiesce()
-			return len(late.Stashed()) > 0
+			return slices.ContainsFunc(late.Stashed(), func(p *packets.Publish) bool { return p.Retain })
 		}
 		for qos := range packets.QoS(3) {
 			will := &packets.Will{TopicName: topic, Payload: []byte("gone"), QoS: qos}
