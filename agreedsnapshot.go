@@ -40,6 +40,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 			return true
 		})
 	}
+	banned := n.b.bans.whole()
 	return func(w io.Writer) error {
 		s := newSnapshotWriter(w)
 		s.put(codec.AppendUint(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch), step))
@@ -58,6 +59,9 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 		}
 		for _, m := range retained {
 			s.put(appendMessage([]byte{snapRetained}, m))
+		}
+		for _, ban := range banned {
+			s.put(appendBan([]byte{snapBan}, &ban))
 		}
 		for name, h := range heirs {
 			b := codec.AppendString(codec.AppendString([]byte{snapHeir}, name), h.node)
@@ -86,6 +90,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	n := (*clusterNode)(sm)
 	a := &n.state
 	n.b.retained.clear()
+	n.b.bans.clear()
 	a.reset()
 	s := newSnapshotReader(src)
 	head, err := s.next()
@@ -114,6 +119,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	a.epoch, a.step = epoch, step
 	a.mu.Unlock()
 	n.restored()
+	n.b.disconnectAllBanned()
 	return nil
 }
 
@@ -159,6 +165,7 @@ const (
 	snapUp
 	snapKept
 	snapEntry // of the last snapKept
+	snapBan
 )
 
 func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
@@ -197,6 +204,10 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 			a.mu.Lock()
 			d.kept.add(e)
 			a.mu.Unlock()
+		}
+	case snapBan:
+		if ban := readBan(r); r.Err() == nil {
+			a.n.b.bans.put(ban)
 		}
 	case snapRetained:
 		if m := readMessage(r); r.Err() == nil {

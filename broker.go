@@ -39,6 +39,7 @@ type Broker struct {
 	index      *topics.Index[target]
 	groups     groups
 	retained   retained
+	bans       bans
 	sessions   sessions
 	journal    *journal     // nil: nothing is stored
 	cluster    *clusterNode // nil: alone

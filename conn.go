@@ -31,11 +31,12 @@ type conn struct {
 	s           *session
 	version     packets.Version
 	clientID    string
-	principal   *Principal    // a re-authentication replaces it, on the connection's goroutine
-	enhanced    *enhanced     // nil: the CONNECT named no Authentication Method
-	quiet       bool          // Request Problem Information 0: no Reason Strings but where they are always allowed
-	keepAlive   time.Duration // one and a half times what was agreed; 0 for none
-	maxPacket   int           // the client's Maximum Packet Size; 0 for none
+	principal   *Principal               // a re-authentication replaces it, on the connection's goroutine
+	who         atomic.Pointer[identity] // for others
+	enhanced    *enhanced                // nil: the CONNECT named no Authentication Method
+	quiet       bool                     // Request Problem Information 0: no Reason Strings but where they are always allowed
+	keepAlive   time.Duration            // one and a half times what was agreed; 0 for none
+	maxPacket   int                      // the client's Maximum Packet Size; 0 for none
 	lastRead    time.Time
 	aliases     map[uint16]string // of the client
 	authCache   authCache

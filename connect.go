@@ -112,6 +112,9 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	if err := c.checkConnect(p); err != nil {
 		return err
 	}
+	if err := c.checkBans(p); err != nil {
+		return err
+	}
 	principal, err := c.authenticate(ctx, p)
 	if err != nil {
 		return err
@@ -122,6 +125,10 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 		p.ClientID = newClientID() // [MQTT-3.1.3-6]
 	}
 	c.clientID = p.ClientID
+	c.who.Store(&identity{c.clientID, c.principal})
+	if ban := c.banned(); ban != nil {
+		return ban.refusal()
+	}
 	e := &ConnectEvent{
 		Client: c.info(), CleanStart: p.CleanStart, SessionExpiryInterval: c.sessionExpiry(p), KeepAlive: p.KeepAlive,
 		Will: willMessage(p), UserProperties: p.Properties.UserProperties,
@@ -296,6 +303,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present})
 	}
 	s.refreshGroups()
+	c.kickBanned() // if that happened meanwhile
 	return nil
 }
 

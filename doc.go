@@ -56,6 +56,7 @@
 //
 //   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
 //   - inprocess.go: the program as a client
+//   - bans.go, banlist.go, banlog.go: who is kept out
 //   - conn.go, connect.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message

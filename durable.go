@@ -230,6 +230,9 @@ func (b *Broker) openStorage(ctx context.Context) error {
 		if err := b.restoreRetained(ctx); err != nil {
 			return fmt.Errorf("shoal: restore retained messages: %w", err)
 		}
+		if err := b.restoreBans(ctx); err != nil {
+			return fmt.Errorf("shoal: restore bans: %w", err)
+		}
 	}
 	if err := b.restoreSessions(ctx); err != nil {
 		return fmt.Errorf("shoal: restore sessions: %w", err)

@@ -232,7 +232,9 @@ func (c *conn) reauthenticate(e *enhanced, data []byte) error {
 		return c.appendAuth(e, packets.ContinueAuthentication, step.Data)
 	}
 	c.endReauthentication()
-	c.becomes(principalOr(step.Principal, e.credentials))
+	if err := c.becomes(principalOr(step.Principal, e.credentials)); err != nil {
+		return err
+	}
 	return c.appendAuth(e, packets.Success, step.Data)
 }
 
@@ -245,8 +247,12 @@ func (c *conn) endReauthentication() {
 }
 
 // becomes makes the client somebody else, after a re-authentication: what was decided about it before is void.
-func (c *conn) becomes(p *Principal) {
+func (c *conn) becomes(p *Principal) error {
 	c.principal = p
+	c.who.Store(&identity{c.clientID, p})
+	if ban := c.banned(); ban != nil {
+		return ban.refusal()
+	}
 	c.authCache = authCache{}
 	c.s.mu.Lock()
 	w := c.s.will
@@ -255,4 +261,5 @@ func (c *conn) becomes(p *Principal) {
 	if w != nil && current && c.will {
 		w.setPrincipal(p)
 	}
+	return nil
 }

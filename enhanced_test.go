@@ -336,7 +336,7 @@ func TestReauthenticationRefused(t *testing.T) {
 	}{
 		{"an error at once", []packets.Packet{auth(packets.ReAuthenticate, "fail")}, packets.NotAuthorized, ""},
 		// DISCONNECT knows no Banned.
-		{"an error later", []packets.Packet{again, auth(packets.ContinueAuthentication, "coded")}, packets.NotAuthorized, "because"},
+		{"an error later", []packets.Packet{again, auth(packets.ContinueAuthentication, "coded")}, packets.AdministrativeAction, "because"},
 		{"too large a step", []packets.Packet{auth(packets.ReAuthenticate, "long")}, packets.PacketTooLarge, "Maximum Packet Size"},
 		{"a panic", []packets.Packet{again, auth(packets.ContinueAuthentication, "panic")}, packets.UnspecifiedError, ""},
 		{"another method", []packets.Packet{other}, packets.BadAuthenticationMethod, "MQTT-4.12.1-1"},

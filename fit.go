@@ -58,7 +58,11 @@ func fit(code packets.ReasonCode, t packets.Type) packets.ReasonCode {
 	}
 	near := packets.ImplementationSpecificError
 	switch code {
-	case packets.BadUserNameOrPassword, packets.Banned, packets.BadAuthenticationMethod, packets.ClientIdentifierNotValid:
+	case packets.Banned:
+		if near = packets.NotAuthorized; t == packets.TypeDisconnect {
+			near = packets.AdministrativeAction
+		}
+	case packets.BadUserNameOrPassword, packets.BadAuthenticationMethod, packets.ClientIdentifierNotValid:
 		near = packets.NotAuthorized
 	case packets.MessageRateTooHigh, packets.ReceiveMaximumExceeded, packets.PacketTooLarge, packets.ConnectionRateExceeded:
 		near = packets.QuotaExceeded

@@ -90,6 +90,7 @@ const (
 	cmdRetain
 	cmdSessions
 	cmdChanges
+	cmdBan
 )
 
 func command(kind byte) []byte { return append(newRecord(), kind) }
@@ -135,6 +136,8 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 		return a.announce(node, r)
 	case cmdChanges:
 		return a.applyChanges(node, r)
+	case cmdBan:
+		return a.ban(r)
 	default:
 		return fmt.Errorf("shoal: unknown command %d", kind)
 	}

@@ -1,0 +1,55 @@
+package clustertest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster"
+	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// TestBanEverywhere holds that a ban is agreed on: it ends the connection on another node, holds on every node when Ban returns, and is
+// known to a node that was away, by its log or by a snapshot.
+func TestBanEverywhere(t *testing.T) {
+	in(t, func(t *testing.T, c *clustertest.Cluster) {
+		refused := func(node int, id string) {
+			t.Helper()
+			cl := dial(t, c, node)
+			cl.sendConnect(id, clean)
+			require.Equal(t, packets.Banned, expect[*packets.ConnAck](cl).ReasonCode)
+			cl.closed()
+		}
+		bad, good := connect(t, c, 2, "bad", clean), connect(t, c, 2, "good", clean)
+		require.NoError(t, c.Node(0).Broker().Ban(t.Context(), shoal.Ban{ClientID: "bad", Until: time.Now().Add(time.Hour)}))
+		for i := range 3 {
+			refused(i, "bad")
+			require.Len(t, c.Node(i).Broker().Bans(), 1)
+		}
+		require.Equal(t, packets.AdministrativeAction, bad.closed().ReasonCode)
+		require.Equal(t, packets.Success, good.post("t", "m", 1, false)&^packets.NoMatchingSubscribers)
+
+		c.Kill(2)
+		require.NoError(t, c.Node(1).Broker().Ban(t.Context(), shoal.Ban{ClientID: "worse"}))
+		sub := connect(t, c, 0, "sub", clean)
+		for i := range 60 { // so that a snapshot is taken
+			sub.subscribe(1, fmt.Sprint("t/", i))
+		}
+		found, err := c.Node(0).Broker().Unban(t.Context(), shoal.Ban{ClientID: "bad"})
+		require.NoError(t, err)
+		require.True(t, found)
+		c.Restart(2)
+		refused(2, "worse")
+		connect(t, c, 2, "bad", clean)
+
+		c.Partition([]int{0}, []int{1, 2})
+		short, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		require.Error(t, c.Node(0).Broker().Ban(short, shoal.Ban{ClientID: "nobody"}), "a node without the others bans nobody")
+	}, clustertest.WithDisk(), clustertest.WithConfig(func(_ int, cfg *cluster.Config) { cfg.SnapshotEntries = 8 }))
+}
