@@ -2,6 +2,7 @@ package shoal_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/internal/behaviour"
+	"github.com/shoalmq/shoal/internal/listen"
 	"github.com/shoalmq/shoal/internal/mqtttest"
 	"github.com/shoalmq/shoal/packets"
 )
@@ -38,4 +41,17 @@ func TestWebSocket(t *testing.T) {
 	two.Publish(1, "t", "m")
 	two.ExpectPublish("t", "m")
 	two.Disconnect()
+}
+
+// TestWebSocketFrames holds what the specification says of frames on one node.
+func TestWebSocketFrames(t *testing.T) {
+	b := start(t, shoal.WithListen("ws://127.0.0.1:0"))
+	addr := b.Addrs()[0].String()
+	behaviour.WebSocketFrames(t, func(t *testing.T, protocols ...string) *websocket.Conn {
+		ws, _, err := listen.DialFrames(t.Context(), "ws://"+addr+"/mqtt", func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}, protocols...)
+		require.NoError(t, err)
+		return ws
+	})
 }

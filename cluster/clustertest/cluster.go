@@ -208,10 +208,13 @@ func (c *Cluster) Dial(t testing.TB, i int) net.Conn {
 func (c *Cluster) DialWebSocket(t testing.TB, i int) net.Conn {
 	t.Helper()
 	return c.dial(t, i, func(ctx context.Context) (net.Conn, error) {
-		return listen.DialWebSocket(ctx, "ws://"+net.JoinHostPort(c.nodes[i].Name, webSocketPort)+"/mqtt", func(ctx context.Context) (net.Conn, error) {
-			return c.reach(ctx, i, webSocketPort)
-		})
+		return listen.DialWebSocket(ctx, c.WebSocketURL(i), func(ctx context.Context) (net.Conn, error) { return c.reach(ctx, i, webSocketPort) })
 	})
+}
+
+// WebSocketURL returns where a node listens for WebSocket connections, on the cluster's network. The cluster needs WithWebSocket.
+func (c *Cluster) WebSocketURL(i int) string {
+	return "ws://" + net.JoinHostPort(c.nodes[i].Name, webSocketPort) + "/mqtt"
 }
 
 func (c *Cluster) reach(ctx context.Context, i int, port string) (net.Conn, error) {
