@@ -20,6 +20,7 @@ func capabilityCases() []Case {
 		{Name: "capabilities/Maximum QoS 0", Options: qos(0), Clauses: clauses, run: func(c *context) { maximumQoS(c, 0) }},
 		{Name: "capabilities/Maximum QoS 1", Options: qos(1), Clauses: clauses, run: func(c *context) { maximumQoS(c, 1) }},
 		{Name: "capabilities/nothing retained", Options: lacking(shoal.Capabilities{NoRetain: true}), Clauses: []string{"MQTT-3.2.2-13", "MQTT-3.2.2-14"}, run: noRetain},
+		{Name: "capabilities/no topic aliases", Options: lacking(shoal.Capabilities{NoTopicAliases: true}), Clauses: []string{"MQTT-3.2.2-18"}, run: noAliases},
 		{
 			Name:    "capabilities/no wildcards",
 			Options: lacking(shoal.Capabilities{NoWildcardSubscriptions: true}), Clauses: []string{"3.1.1:MQTT-3.8.3-2", "MQTT-3.9.3-2"}, run: noWildcards,
@@ -74,6 +75,13 @@ func noRetain(c *context) {
 		mortal.Send(&packets.Connect{ClientID: "c", CleanStart: true, Will: &packets.Will{TopicName: "t", Retain: true}})
 		refusedWith(c, mortal, packets.RetainNotSupported)
 	}
+}
+
+func noAliases(c *context) {
+	cl, ack := c.with(0, &packets.Connect{ClientID: "c", CleanStart: true})
+	require.Zero(c, ack.Properties.TopicAliasMaximum.Or(0))
+	cl.Send(&packets.Publish{TopicName: "t", Properties: packets.Properties{TopicAlias: packets.Some(uint16(1))}})
+	cl.ExpectDisconnect(packets.TopicAliasInvalid)
 }
 
 func noWildcards(c *context) {
