@@ -223,7 +223,6 @@ func (c *conn) batch() (ended, bool) {
 	sc := c.b.scratch()
 	defer sc.release()
 	sc.own = c
-	c.lastRead = sc.now
 	for {
 		h, body, ok, err := c.rd.Next()
 		if err != nil {
@@ -232,6 +231,7 @@ func (c *conn) batch() (ended, bool) {
 		if !ok {
 			break
 		}
+		c.lastRead = sc.now // bytes that make no packet keep nothing alive [MQTT-3.1.2-22]
 		if end, ok := c.handle(sc, h, body); !ok {
 			return end, false
 		}
