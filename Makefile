@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 PKG      ?= ./...
 
-.PHONY: all test race lint fmt bench fuzz cover gen tools
+.PHONY: all test race lint fmt bench fuzz hostile cover gen tools
 
 all: lint test
 
@@ -37,6 +37,10 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package; \
 		done; \
 	done
+
+# A hundred thousand connections that misbehave, beside one that does not.
+hostile:
+	go test -count=1 -run '^TestHostileConnections$$' -v -timeout 30m . -hostile 100000
 
 cover:
 	go test -coverpkg=./... -coverprofile=cover.out $(PKG)
