@@ -40,6 +40,9 @@ type Broker struct {
 	groups     groups
 	retained   retained
 	bans       bans
+	connLimits *connLimits // nil: no limits
+	rateLimits *rateLimits // nil: no limits
+	flaps      *flaps      // nil: nobody counts
 	sessions   sessions
 	journal    *journal     // nil: nothing is stored
 	cluster    *clusterNode // nil: alone
@@ -104,6 +107,10 @@ func New(opts ...Option) (*Broker, error) {
 		if err := checkMethods(b.methods); err != nil {
 			return nil, err
 		}
+	}
+	b.connLimits, b.rateLimits = newConnLimits(&b.cfg.connLimits), newRateLimits(&b.cfg.rateLimits)
+	if f := b.cfg.flapping; f != nil {
+		b.flaps = &flaps{Flapping: *f}
 	}
 	b.sessionLimits = core.Limits{
 		QueuedMessages: b.limits.QueuedMessages,
@@ -283,6 +290,11 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 	c := newConn(b, nc, listener)
 	b.mu.Lock()
 	if b.state != stateRunning {
+		b.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	if !c.underLimits() {
 		b.mu.Unlock()
 		_ = nc.Close()
 		return

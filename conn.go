@@ -34,6 +34,9 @@ type conn struct {
 	principal   *Principal               // a re-authentication replaces it, on the connection's goroutine
 	who         atomic.Pointer[identity] // for others
 	enhanced    *enhanced                // nil: the CONNECT named no Authentication Method
+	counted     *counted                 // nil: connections are not limited
+	rate        []*limiter               // of what it publishes
+	tooFast     bool                     // the connection ends for that
 	quiet       bool                     // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration            // one and a half times what was agreed; 0 for none
 	maxPacket   int                      // the client's Maximum Packet Size; 0 for none
@@ -109,6 +112,7 @@ func (c *conn) run() {
 		c.detach()
 	}
 	close(c.stopped)
+	c.leaveLimits() // before the client knows that it can come again
 	c.goodbye(end)
 	if c.established {
 		c.observeDisconnect(end)

@@ -112,6 +112,9 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	if err := c.checkConnect(p); err != nil {
 		return err
 	}
+	if l := c.counted; l != nil && l.refused != nil {
+		return l.refused
+	}
 	if err := c.checkBans(p); err != nil {
 		return err
 	}
@@ -128,6 +131,9 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	c.who.Store(&identity{c.clientID, c.principal})
 	if ban := c.banned(); ban != nil {
 		return ban.refusal()
+	}
+	if err := c.limitPrincipal(principal.Name); err != nil {
+		return err
 	}
 	e := &ConnectEvent{
 		Client: c.info(), CleanStart: p.CleanStart, SessionExpiryInterval: c.sessionExpiry(p), KeepAlive: p.KeepAlive,
@@ -155,6 +161,9 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 		if err := cl.awaitServing(ctx); err != nil {
 			return refusal(err, packets.ServerUnavailable)
 		}
+	}
+	if err := c.checkFlapping(); err != nil {
+		return err
 	}
 	return c.b.admit(ctx, c, p, e, assigned)
 }

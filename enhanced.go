@@ -253,6 +253,9 @@ func (c *conn) becomes(p *Principal) error {
 	if ban := c.banned(); ban != nil {
 		return ban.refusal()
 	}
+	if err := c.limitPrincipal(p.Name); err != nil {
+		return err
+	}
 	c.authCache = authCache{}
 	c.s.mu.Lock()
 	w := c.s.will

@@ -229,6 +229,9 @@ func (r *sessions) closeLocal() {
 	}
 }
 
+// inProcess is the name of the listener that Dial's connections come from.
+const inProcess = "inprocess"
+
 // Dial connects to the broker without a socket: what is written to the connection is read by the broker as if it had come over a
 // listener named "inprocess".
 func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
@@ -238,7 +241,7 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 	if err := b.running(); err != nil {
 		return nil, err
 	}
-	client, server := pipe.New("inprocess")
-	b.serve(server, "inprocess")
+	client, server := pipe.New(inProcess)
+	b.serve(server, inProcess)
 	return client, nil
 }

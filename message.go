@@ -35,6 +35,7 @@ const (
 	DropPeerQueueFull DropReason = "peer_full"      // QoS 0: the link to another node is full
 	DropNotServing    DropReason = "not_serving"    // the node holds no lease
 	DropNotAuthorized DropReason = "not_authorized" // the publisher may not publish to the topic
+	DropRateLimited   DropReason = "rate_limited"   // the publisher was too fast; see RateRefuse
 	DropIntercepted   DropReason = "intercepted"    // an interceptor refused it
 	DropOffline       DropReason = "offline"        // QoS 0 to a shared group whose members are all away
 )

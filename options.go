@@ -30,6 +30,9 @@ type config struct {
 	sysInterval         time.Duration
 	responseInformation func(ClientInfo) string
 	perSubscription     bool
+	connLimits          ConnectionLimits
+	rateLimits          RateLimits
+	flapping            *Flapping
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
 
@@ -236,5 +239,18 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 		}
 	}
 	errs = append(errs, c.limits.validate(), c.caps.validate(), validateStrategies(c.strategies))
+	names := c.listenerNames()
+	errs = append(errs, c.flapping.validate(), c.connLimits.validate(names), c.rateLimits.validate(names))
 	return endpoints, errors.Join(errs...)
+}
+
+// listenerNames are the names that listeners have in Credentials, ClientInfo and limits.
+func (c *config) listenerNames() []string {
+	names := append([]string{}, c.listen...)
+	for _, l := range c.listeners {
+		if l != nil {
+			names = append(names, l.Addr().String())
+		}
+	}
+	return append(names, inProcess)
 }

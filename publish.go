@@ -12,6 +12,7 @@ import (
 // handlePublish deals with a PUBLISH of a client, step by step; see section 3.3 of the specification.
 func (c *conn) handlePublish(sc *scratch, h packets.FixedHeader, body []byte) (ended, bool) {
 	p := &sc.pub
+	sc.size = h.Size + h.Remaining
 	if err := p.Decode(h, body, c.version); err != nil {
 		return c.protocolEnd(err), false
 	}
@@ -87,6 +88,11 @@ func (c *conn) checkPublish(p *packets.Publish) error {
 // permit asks the authoriser and the interceptors, which may change p. The code is that of a refusal, sc.reason its Reason String.
 func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	b := c.b
+	if c.rate != nil {
+		if code := c.ration(sc, p); code.IsError() {
+			return code
+		}
+	}
 	if !b.serving() && !c.awaitServing(sc) {
 		sc.reason = reasonNotServing
 		return c.dropPublish(p, DropNotServing, packets.ServerUnavailable)
@@ -154,6 +160,9 @@ func (c *conn) intercept(sc *scratch, p *packets.Publish) packets.ReasonCode {
 
 // refusedPublish answers a PUBLISH that is not let through.
 func (c *conn) refusedPublish(sc *scratch, p *packets.Publish, code packets.ReasonCode) (ended, bool) {
+	if c.tooFast {
+		return c.protocolEnd(&Error{ReasonCode: packets.MessageRateTooHigh, Reason: sc.reason}), false
+	}
 	if code == packets.ServerUnavailable && c.version < packets.V5 && p.QoS > 0 {
 		// 3.1.1 has no way to say no; an acknowledgement would be a lie.
 		return ended{code: code, err: ErrNotServing}, false

@@ -16,6 +16,7 @@ type scratch struct {
 
 	pub     packets.Publish // decoded into
 	reason  string          // of the refusal of pub
+	size    int             // of the packet, in bytes
 	r       routing
 	matches []target
 	remote  []*route
