@@ -233,6 +233,11 @@ func (c *Cluster) dial(t testing.TB, i int, dial func(context.Context) (net.Conn
 	return conn
 }
 
+// DialContext connects to a node as a client would. The caller closes the connection.
+func (c *Cluster) DialContext(ctx context.Context, i int) (net.Conn, error) {
+	return c.reach(ctx, i, mqttPort)
+}
+
 func (c *Cluster) names(nodes []int) []string {
 	names := make([]string, len(nodes))
 	for i, n := range nodes {
@@ -256,6 +261,12 @@ func (c *Cluster) Cut(from, to int) { c.net.Cut(c.nodes[from].Name, c.nodes[to].
 // Heal mends all links.
 func (c *Cluster) Heal() { c.net.Heal() }
 
+// Pause makes a node stand still, as SIGSTOP does, and Resume lets it go on; see memnet.Network.Pause for what that means here.
+func (c *Cluster) Pause(i int) { c.net.Pause(c.nodes[i].Name) }
+
+// Resume ends a Pause.
+func (c *Cluster) Resume(i int) { c.net.Resume(c.nodes[i].Name) }
+
 // Kill ends a node as kill -9 would: nobody is told, nothing more is sent or stored.
 func (c *Cluster) Kill(i int) {
 	c.t.Helper()
@@ -276,9 +287,9 @@ func (c *Cluster) Kill(i int) {
 	n.dead = dead
 	go func() {
 		defer close(dead)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = b.Shutdown(ctx) // it fails in many ways
+		_ = b.Shutdown(ctx) // it fails in many ways: there is nobody to take its leave of
 	}()
 }
 
@@ -316,6 +327,9 @@ func (c *Cluster) StartAgain(i int) {
 
 func (c *Cluster) stop() {
 	c.net.Heal()
+	for i := range c.nodes {
+		c.Resume(i)
+	}
 	var wg sync.WaitGroup
 	for _, n := range c.nodes {
 		n.mu.Lock()

@@ -20,6 +20,7 @@ type Host struct {
 
 	mu        sync.Mutex
 	dead      bool
+	paused    chan struct{} // closed by Resume; nil unless paused
 	nextPort  uint16
 	listeners map[uint16]*listener
 	packets   map[uint16]*packetConn
@@ -88,6 +89,7 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, opError("dial", addr, err)
 	}
+	h.running()
 	h.mu.Lock()
 	dead := h.dead
 	from := netip.AddrPortFrom(h.ip, h.freePort())
@@ -122,6 +124,24 @@ func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	case <-ctx.Done():
 		h.net.remove(s)
 		return nil, opError("dial", addr, ctx.Err())
+	}
+}
+
+// running returns when the host is not paused.
+func (h *Host) running() {
+	h.mu.Lock()
+	paused := h.paused
+	h.mu.Unlock()
+	if paused != nil {
+		<-paused
+	}
+}
+
+// resume is called with h.mu held.
+func (h *Host) resume() {
+	if h.paused != nil {
+		close(h.paused)
+		h.paused = nil
 	}
 }
 
@@ -220,6 +240,7 @@ func (h *Host) isDead() bool {
 func (h *Host) kill() {
 	h.mu.Lock()
 	h.dead = true
+	h.resume()
 	listeners, packets := h.listeners, h.packets
 	h.listeners, h.packets = make(map[uint16]*listener), make(map[uint16]*packetConn)
 	h.mu.Unlock()

@@ -23,6 +23,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	select {
 	case c := <-l.backlog:
+		l.host.running()
 		return c, nil
 	case <-l.done:
 		return nil, opError("accept", l.addr.String(), net.ErrClosed)

@@ -88,6 +88,26 @@ func (n *Network) Kill(name string) {
 	}
 }
 
+// Pause makes a host stand still, as a process does under SIGSTOP, until Resume: its reads and writes do not return, of packets and of streams,
+// and nothing it accepts or dials comes about. What others send waits for it; streams to it can be opened and are not reset. Its goroutines
+// and timers go on until they read or write: unlike a process, it notices how time passes.
+func (n *Network) Pause(name string) {
+	h := n.Host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.paused == nil {
+		h.paused = make(chan struct{})
+	}
+}
+
+// Resume lets a paused host go on.
+func (n *Network) Resume(name string) {
+	h := n.Host(name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.resume()
+}
+
 // Partition cuts every link between hosts of different groups, both ways, and heals those inside a group. A host in no
 // group keeps its links as they are.
 func (n *Network) Partition(groups ...[]string) {

@@ -32,6 +32,7 @@ func newPacketConn(h *Host, addr netip.AddrPort) *packetConn {
 
 func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	past := p.read.passed()
+	p.host.running()
 	select {
 	case <-p.done:
 		return 0, nil, opError("read", p.addr.String(), net.ErrClosed)
@@ -41,6 +42,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 	select {
 	case pkt := <-p.queue:
+		p.host.running()
 		if wait := time.Until(pkt.due); !pkt.due.IsZero() && wait > 0 {
 			t := time.NewTimer(wait)
 			defer t.Stop()
@@ -60,6 +62,7 @@ func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends a packet. What is lost on the way is no error.
 func (p *packetConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	p.host.running()
 	select {
 	case <-p.done:
 		return 0, opError("write", p.addr.String(), net.ErrClosed)

@@ -152,6 +152,7 @@ type conn struct {
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		past := c.readLimit.passed()
+		c.in.to.running()
 		select {
 		case <-past:
 			return 0, opError("read", c.remote.String(), os.ErrDeadlineExceeded)
@@ -177,6 +178,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	written := 0
 	for {
 		past := c.writeLimit.passed()
+		c.out.from.running()
 		select {
 		case <-past:
 			return written, opError("write", c.remote.String(), os.ErrDeadlineExceeded)

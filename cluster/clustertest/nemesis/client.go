@@ -1,0 +1,438 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shoalmq/shoal/cluster/history"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// client is one client over all its connections. It does what the specification asks of clients: it goes on with its session when the broker
+// has it, sends again what was not acknowledged, with DUP, and drops what it knew when the broker has no session.
+type client struct {
+	w    *workload
+	id   string
+	like profile
+	rng  *rand.Rand // of the client's own goroutine
+
+	mu       sync.Mutex // never held while anything is written or awaited
+	link     *link
+	inflight []*sending // not acknowledged, in the order in which they were first sent
+	lastID   uint16
+	number   int             // of messages
+	granted  map[string]bool // filters with a SUBACK in this session
+	asked    map[uint16][]packets.Subscription
+	dropped  map[uint16]string // the UNSUBSCRIBEs that are not answered
+	refused  int               // publishes that were refused
+}
+
+// sending is a message that is not acknowledged.
+type sending struct {
+	p        *packets.Publish
+	released bool // PUBREC has come, PUBREL was sent
+}
+
+// link is one connection of a client.
+type link struct {
+	c    *client
+	node int
+	conn net.Conn
+	rec  *history.ConnRecorder
+	done chan struct{} // closed when nothing more is read
+	wake chan struct{}
+	pong chan struct{} // gets something with each PINGRESP
+
+	// Guarded by c.mu.
+	out  []byte           // to be written
+	late []packets.Packet // acknowledgements that a lazy client still owes
+	old  bool             // another connection of the client has taken its place
+}
+
+const (
+	dialTimeout    = 3 * time.Second
+	connackTimeout = 12 * time.Second
+	// silence is how long a client waits for any packet before it gives a connection up; it asks for one every third of that.
+	silence = 12 * time.Second
+	// window is how many messages a client has unacknowledged at most.
+	window    = 10
+	maxPacket = 1 << 20
+)
+
+// run keeps the client connected until ctx ends.
+func (c *client) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		l, err := c.open(ctx)
+		if err != nil {
+			c.sleep(ctx, c.around(c.like.pause))
+			continue
+		}
+		c.live(ctx, l)
+		if !c.w.settling.Load() {
+			c.sleep(ctx, c.around(c.like.pause))
+		}
+	}
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		l.leave(packets.Success)
+	}
+}
+
+// around returns a time near d.
+func (c *client) around(d time.Duration) time.Duration {
+	return d/2 + time.Duration(c.rng.Int64N(int64(d)+1))
+}
+
+func (c *client) sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// open connects to a node, whichever, and goes on where the client was.
+func (c *client) open(ctx context.Context) (*link, error) {
+	return c.openAt(ctx, c.rng.IntN(len(c.w.nodes)))
+}
+
+func (c *client) openAt(ctx context.Context, node int) (*link, error) {
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := c.w.dial(dialCtx, node)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		c: c, node: node, conn: conn, rec: c.w.rec.Conn(c.id, c.w.nodes[node]),
+		done: make(chan struct{}), wake: make(chan struct{}, 1), pong: make(chan struct{}, 1),
+	}
+	ack, err := l.hello()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.rec.Received(ack)
+	if ack.ReasonCode.IsError() {
+		l.rec.Closed(history.ByClient, "refused: "+ack.ReasonCode.String())
+		_ = conn.Close()
+		return nil, fmt.Errorf("refused: %s", ack.ReasonCode)
+	}
+	c.link = l
+	if !ack.SessionPresent {
+		c.inflight, c.granted = nil, make(map[string]bool)
+	}
+	c.asked, c.dropped = make(map[uint16][]packets.Subscription), make(map[uint16]string)
+	c.w.wg.Go(l.read)
+	c.w.wg.Go(l.write)
+	for _, s := range c.inflight {
+		if s.released {
+			l.send(&packets.PubRel{PacketID: s.p.PacketID})
+			continue
+		}
+		s.p.Dup = true
+		l.send(s.p)
+	}
+	c.subscribe(l)
+	return l, nil
+}
+
+// hello sends CONNECT and waits for the answer, which is not recorded yet.
+func (l *link) hello() (*packets.ConnAck, error) {
+	c := l.c
+	p := &packets.Connect{ProtocolVersion: c.like.version, ClientID: c.id, CleanStart: c.like.clean, KeepAlive: uint16(silence / time.Second)}
+	if c.like.version >= packets.V5 {
+		if c.like.expiry > 0 {
+			p.Properties.SessionExpiryInterval = packets.Some(c.like.expiry)
+		}
+		if c.like.receiveMaximum > 0 {
+			p.Properties.ReceiveMaximum = packets.Some(c.like.receiveMaximum)
+		}
+	}
+	if c.like.will {
+		p.Will = c.will()
+	}
+	fail := func(err error) (*packets.ConnAck, error) {
+		by := history.ByPeer
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			by = history.ByClient
+		}
+		l.rec.Closed(by, err.Error())
+		_ = l.conn.Close()
+		return nil, err
+	}
+	b, err := packets.Append(nil, p, c.like.version)
+	if err != nil {
+		panic(err) // it is made here
+	}
+	l.rec.Sent(p)
+	_ = l.conn.SetDeadline(time.Now().Add(connackTimeout))
+	if _, err := l.conn.Write(b); err != nil {
+		return fail(err)
+	}
+	answer, err := packets.Read(l.conn, c.like.version, maxPacket)
+	if err != nil {
+		return fail(err)
+	}
+	ack, ok := answer.(*packets.ConnAck)
+	if !ok {
+		return fail(fmt.Errorf("expected CONNACK, got %T", answer))
+	}
+	_ = l.conn.SetDeadline(time.Time{})
+	return ack, nil
+}
+
+// will makes a Will Message, another one for each connection.
+func (c *client) will() *packets.Will {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &packets.Will{TopicName: "w/" + c.id, QoS: packets.QoS(c.rng.IntN(3)), Payload: c.payload()}
+	if c.like.version >= packets.V5 && c.rng.IntN(2) == 0 {
+		w.Properties.WillDelayInterval = packets.Some(uint32(1 + c.rng.IntN(6)))
+	}
+	if c.rng.IntN(4) == 0 {
+		w.TopicName, w.Retain = "r/will", true
+	}
+	return w
+}
+
+// payload makes the payload of the next message. The caller holds c.mu.
+func (c *client) payload() []byte {
+	c.number++
+	size := c.rng.IntN(200)
+	if c.rng.IntN(50) == 0 {
+		size = 20_000
+	}
+	return history.Payload(history.MessageName(c.id, c.number), size)
+}
+
+// subscribe asks for what the session does not have. The caller holds c.mu.
+func (c *client) subscribe(l *link) {
+	var missing []packets.Subscription
+	for _, s := range c.like.subs {
+		if !c.granted[s.TopicFilter] {
+			missing = append(missing, s)
+		}
+	}
+	if len(missing) == 0 || len(c.asked) > 0 {
+		return
+	}
+	p := &packets.Subscribe{PacketID: c.nextID(), Subscriptions: missing}
+	c.asked[p.PacketID] = missing
+	l.send(p)
+}
+
+// nextID returns a packet identifier that is free. The caller holds c.mu.
+func (c *client) nextID() uint16 {
+	for {
+		c.lastID++
+		if c.lastID >= probeID {
+			c.lastID = 1
+		}
+		free := true
+		for _, s := range c.inflight {
+			free = free && s.p.PacketID != c.lastID
+		}
+		if _, taken := c.asked[c.lastID]; free && !taken && c.dropped[c.lastID] == "" {
+			return c.lastID
+		}
+	}
+}
+
+// live acts on a connection until it has ended.
+func (c *client) live(ctx context.Context, l *link) {
+	asked := time.Now()
+	for {
+		t := time.NewTimer(c.around(c.like.think))
+		select {
+		case <-l.done:
+			t.Stop()
+			return
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+		if time.Since(asked) > silence/3 {
+			asked = time.Now()
+			c.mu.Lock()
+			l.send(&packets.PingReq{})
+			c.mu.Unlock()
+		}
+		if next := c.act(ctx, l); next != nil {
+			l = next
+		}
+	}
+}
+
+// read takes what arrives until the connection ends.
+func (l *link) read() {
+	defer close(l.done)
+	for {
+		_ = l.conn.SetReadDeadline(time.Now().Add(silence))
+		p, err := packets.Read(l.conn, l.c.like.version, maxPacket)
+		if err != nil {
+			by := history.ByPeer
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				by = history.ByClient
+			}
+			l.rec.Closed(by, err.Error())
+			_ = l.conn.Close()
+			return
+		}
+		l.c.handle(l, p)
+	}
+}
+
+// write writes what was sent until the connection ends.
+func (l *link) write() {
+	for {
+		select {
+		case <-l.wake:
+		case <-l.done:
+			return
+		}
+		l.c.mu.Lock()
+		b := l.out
+		l.out = nil
+		l.c.mu.Unlock()
+		_ = l.conn.SetWriteDeadline(time.Now().Add(silence))
+		if _, err := l.conn.Write(b); err != nil {
+			_ = l.conn.SetReadDeadline(time.Now()) // the reader ends the connection
+			return
+		}
+	}
+}
+
+// send records a packet and has it written. The caller holds c.mu, so that the record has the order of the wire.
+func (l *link) send(p packets.Packet) {
+	b, err := packets.Append(l.out, p, l.c.like.version)
+	if err != nil {
+		panic(err) // it is made here
+	}
+	l.rec.Sent(p)
+	l.out = b
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// handle deals with a packet that has arrived.
+func (c *client) handle(l *link, p packets.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m, ok := p.(*packets.Publish); ok {
+		c.w.arrived.Add(1)
+		if l.old && m.QoS == 0 {
+			return // nobody knows in which order two connections are read
+		}
+	}
+	if c.w.tamper != nil {
+		c.w.tamper(c.id, p, l.rec.Received)
+	} else {
+		l.rec.Received(p)
+	}
+	if l.old {
+		return
+	}
+	switch p := p.(type) {
+	case *packets.Publish:
+		switch p.QoS {
+		case 1:
+			l.answer(&packets.PubAck{PacketID: p.PacketID})
+		case 2:
+			l.answer(&packets.PubRec{PacketID: p.PacketID})
+		}
+	case *packets.PubRel:
+		l.answer(&packets.PubComp{PacketID: p.PacketID})
+	case *packets.PubAck:
+		c.finished(p.PacketID, p.ReasonCode)
+	case *packets.PubRec:
+		if p.ReasonCode.IsError() {
+			c.finished(p.PacketID, p.ReasonCode)
+			return
+		}
+		for _, s := range c.inflight {
+			if s.p.PacketID == p.PacketID && !s.released {
+				s.released = true
+				l.send(&packets.PubRel{PacketID: p.PacketID})
+			}
+		}
+	case *packets.PubComp:
+		c.finished(p.PacketID, p.ReasonCode)
+	case *packets.SubAck:
+		for i, s := range c.asked[p.PacketID] {
+			c.granted[s.TopicFilter] = i < len(p.ReasonCodes) && !p.ReasonCodes[i].IsError()
+		}
+		delete(c.asked, p.PacketID)
+	case *packets.UnsubAck:
+		delete(c.dropped, p.PacketID)
+	case *packets.PingResp:
+		select {
+		case l.pong <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *link) answer(p packets.Packet) {
+	if l.c.like.lazy && !l.c.w.settling.Load() {
+		l.late = append(l.late, p)
+		return
+	}
+	l.payUp()
+	l.send(p)
+}
+
+// payUp sends what a lazy client owes. The caller holds c.mu.
+func (l *link) payUp() {
+	for _, p := range l.late {
+		l.send(p)
+	}
+	l.late = nil
+}
+
+// finished ends the exchange of a message. The caller holds c.mu.
+func (c *client) finished(id uint16, code packets.ReasonCode) {
+	for i, s := range c.inflight {
+		if s.p.PacketID == id {
+			c.inflight = append(c.inflight[:i:i], c.inflight[i+1:]...)
+			if code.IsError() {
+				c.refused++
+			}
+			return
+		}
+	}
+}
+
+// drop ends the connection without a word.
+func (l *link) drop() {
+	l.rec.Closed(history.ByClient, "dropped")
+	_ = l.conn.Close()
+	<-l.done
+}
+
+// leave says DISCONNECT and waits for the end.
+func (l *link) leave(code packets.ReasonCode) {
+	l.c.mu.Lock()
+	l.send(&packets.Disconnect{ReasonCode: code})
+	l.c.mu.Unlock()
+	t := time.NewTimer(5 * time.Second)
+	defer t.Stop()
+	select {
+	case <-l.done:
+	case <-t.C:
+		l.drop()
+	}
+}

@@ -1,0 +1,35 @@
+// Package nemesis gives a cluster under test a hard time and proves that its clients did not notice more than they have to: random faults, from a
+// seed, against random clients, whose records are checked against the guarantees (package cluster/history).
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		c := clustertest.New(t, 3, clustertest.WithSeed(seed))
+//		h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: nemesis.Kinds()})
+//		nemesis.Verify(t, h, fmt.Sprint("seed ", seed), history.Options{})
+//	})
+//
+// # The clients
+//
+// The same for every seed: publishers and subscribers of all QoS, of MQTT 3.1.1 and 5.0, with sessions that last and that end with
+// their connections, a shared group, clients that come back every moment, on a random node, that let their queue grow, acknowledge late, unsubscribe,
+// connect anew while the old connection is still there, have wills; and visitors who read the retained messages. They do what a
+// correct client does: they go on with their session when the broker has it and send again, with DUP, what was not
+// acknowledged. What they do and when follows from the seed.
+//
+// # The faults
+//
+// NewSchedule makes a Schedule from a seed: one fault after another (Kind). Afterwards the cluster is made well, and must be well: all clients
+// must get their acknowledgements, and all messages must arrive.
+//
+// # What a seed repeats
+//
+// In a synctest bubble a seed repeats what is done to the cluster and what the clients do, at the same virtual times. What the
+// cluster makes of it depends on the order in which goroutines run, and so does when a client has its answer. A seed
+// that failed fails again mostly, not always: run it several times (go test -count).
+//
+//	CHAOS_SEED=7 go test ./cluster/clustertest/nemesis -run TestChaos -count=10
+//
+// # What it cannot do
+//
+// Clocks cannot jump: in a bubble there is one, for all nodes. A paused node (Pause) stands still where it reads or writes, but its timers
+// run: a process under SIGSTOP finds all of them due at once when it goes on.
+package nemesis

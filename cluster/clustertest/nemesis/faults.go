@@ -1,0 +1,154 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/history"
+)
+
+// faults does to a cluster what a schedule says.
+type faults struct {
+	c   *clustertest.Cluster
+	rec *history.Recorder
+}
+
+// run does everything in a schedule, one after another.
+func (f *faults) run(ctx context.Context, s Schedule) {
+	for _, step := range s {
+		sleep(ctx, step.After)
+		if ctx.Err() != nil {
+			return
+		}
+		f.do(ctx, step)
+	}
+}
+
+func (f *faults) note(kind Kind, detail string, nodes ...int) {
+	for _, i := range nodes {
+		f.rec.Fault(string(kind), f.c.Node(i).Name, detail)
+	}
+}
+
+func (f *faults) kill(i int, detail string) {
+	f.rec.Fault(history.FaultKill, f.c.Node(i).Name, detail)
+	f.c.Kill(i)
+}
+
+func (f *faults) restart(i int) {
+	f.rec.Fault("start", f.c.Node(i).Name, "")
+	f.c.Restart(i)
+}
+
+// do does one step and undoes it.
+func (f *faults) do(ctx context.Context, s Step) {
+	a, b := s.Nodes[0], s.Nodes[1]
+	net := f.c.Network()
+	nameA, nameB := f.c.Node(a).Name, f.c.Node(b).Name
+	detail := s.String()
+	switch s.Kind {
+	case Kill:
+		f.kill(a, detail)
+		sleep(ctx, s.For)
+		f.restart(a)
+	case Stop:
+		f.note(Stop, detail, a)
+		f.c.Stop(a)
+		sleep(ctx, s.For)
+		f.restart(a)
+	case Storm:
+		for range s.Size {
+			f.kill(a, detail)
+			sleep(ctx, s.For)
+			f.restart(a)
+		}
+	case KillTwo:
+		f.kill(a, detail)
+		sleep(ctx, s.For/4)
+		f.kill(b, detail)
+		sleep(ctx, s.For)
+		f.note("start", "", a, b)
+		f.c.StartAgain(a)
+		f.c.StartAgain(b)
+		f.c.AwaitServing(a)
+		f.c.AwaitServing(b)
+	case KillAll:
+		for _, i := range s.Nodes {
+			f.kill(i, detail)
+		}
+		sleep(ctx, s.For)
+		for _, i := range s.Nodes {
+			f.note("start", "", i)
+			f.c.StartAgain(i)
+		}
+		for _, i := range s.Nodes {
+			f.c.AwaitServing(i)
+		}
+	case Partition:
+		f.note(Partition, detail, a)
+		f.c.Partition([]int{a}, others(f.c.Nodes(), a))
+		f.heal(ctx, s.For)
+	case OneWay:
+		f.note(OneWay, detail, a)
+		f.c.Cut(a, b)
+		f.heal(ctx, s.For)
+	case Bridge:
+		f.note(Bridge, detail, a, b)
+		f.c.Cut(a, b)
+		f.c.Cut(b, a)
+		f.heal(ctx, s.For)
+	case Flaky:
+		for range s.Size {
+			f.note(Flaky, detail, a)
+			f.c.Partition([]int{a}, others(f.c.Nodes(), a))
+			f.heal(ctx, s.For)
+			sleep(ctx, s.For/2)
+		}
+	case Slow:
+		f.note(Slow, detail, a)
+		f.delay(a, time.Duration(s.Size)*time.Millisecond)
+		sleep(ctx, s.For)
+		f.delay(a, 0)
+	case Loss:
+		f.note(Loss, detail, a)
+		net.SetLoss(float64(s.Size) / 100)
+		sleep(ctx, s.For)
+		net.SetLoss(0)
+	case Reset:
+		f.note(Reset, detail, a, b)
+		net.ResetStreams(nameA, nameB)
+	case Pause:
+		f.note(Pause, detail, a)
+		f.c.Pause(a)
+		sleep(ctx, s.For)
+		f.note("resume", "", a)
+		f.c.Resume(a)
+	default:
+		panic(fmt.Sprintf("nemesis: no fault %q", s.Kind))
+	}
+}
+
+func (f *faults) heal(ctx context.Context, after time.Duration) {
+	sleep(ctx, after)
+	f.rec.Fault("heal", "", "")
+	f.c.Heal()
+}
+
+// delay slows down everything between a node and the other nodes.
+func (f *faults) delay(i int, d time.Duration) {
+	for _, other := range others(f.c.Nodes(), i) {
+		f.c.Network().SetDelay(f.c.Node(i).Name, f.c.Node(other).Name, d)
+		f.c.Network().SetDelay(f.c.Node(other).Name, f.c.Node(i).Name, d)
+	}
+}
+
+// recover makes everything well again, and waits until all nodes serve.
+func (f *faults) recover() {
+	f.c.Heal()
+	for i := range f.c.Nodes() {
+		f.c.AwaitServing(i)
+	}
+	f.rec.Calm()
+}
