@@ -309,6 +309,9 @@ func (s *session) abandon() {
 	c := s.letGo()
 	s.mu.Lock()
 	s.moved, s.durable = true, false
+	if s.will != nil {
+		s.will.stop()
+	}
 	s.b.journal.replication.drop(s)
 	s.mu.Unlock()
 	if c != nil {

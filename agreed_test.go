@@ -88,7 +88,7 @@ func TestHeirs(t *testing.T) {
 			a := newAgreed(t)
 			a.heirs = c.heirs
 			for _, node := range strings.Fields(c.up) {
-				a.setUp(node, true)
+				a.enter(node, member{})
 			}
 			got, index := a.heirOf("a")
 			require.Equal(t, c.want, got)
@@ -116,21 +116,25 @@ func TestStaleChangesAreVoid(t *testing.T) {
 		cmd := codec.AppendBool(codec.AppendBytes(codec.AppendString(command(cmdClaim), "client"), nil), false)
 		return sm.Apply(1, node, cmd).(claimResult).epoch
 	}
-	moved := func(node string, epoch, from uint64, isNew bool) {
-		cmd := codec.AppendBool(codec.AppendUint(codec.AppendString(command(cmdMoved), "client"), epoch), isNew)
-		cmd = codec.AppendUint(codec.AppendUint(codec.AppendUint(cmd, 600), from), 0)
-		require.Equal(t, true, sm.Apply(1, node, cmd))
+	move := func(home, node string, epoch, from uint64, isNew bool) any {
+		cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), "client"), epoch)
+		cmd = codec.AppendBool(codec.AppendString(cmd, home), isNew)
+		return sm.Apply(1, node, codec.AppendUint(codec.AppendUint(codec.AppendUint(cmd, 600), from), 0))
+	}
+	moved := func(home, node string, epoch, from uint64, isNew bool) {
+		require.Equal(t, true, move(home, node, epoch, from, isNew))
 	}
 	first := claim("a")
-	moved("a", first, 0, true)
+	moved("", "a", first, 0, true)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 1, "one")))
 	require.Nil(t, sm.Apply(1, "b", changesOf(first, 2, "not its own")))
 	second := claim("b")
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 2, "until it has moved"))) // a still has it
-	moved("b", second, 2, false)
+	require.Equal(t, false, move("c", "b", second, 2, true), "it was not c that had the session")
+	moved("a", "b", second, 2, false)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "too late")))
 	third := claim("a")
-	moved("a", third, 2, false)
+	moved("b", "a", third, 2, false)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "much too late")))
 	require.Nil(t, sm.Apply(1, "a", changesOf(third, 3, "three")))
 	var texts []string
@@ -146,7 +150,7 @@ func TestKeptSessionsInSnapshots(t *testing.T) {
 	sm := (*stateMachine)(a.n)
 	a.owners["client"] = &owner{node: "a", home: "a", epoch: 3, settled: 2, since: 7}
 	a.heirs["x"], a.step = heir{"a", 7}, 7
-	a.setUp("a", true)
+	a.enter("a", member{})
 	a.keep("client").expiry = 60
 	a.kept["client"].setSubscription("f", []byte("encoded"))
 	a.kept["client"].setReceived(9, true)
@@ -179,7 +183,9 @@ func TestSnapshotForARunningNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				source := newAgreed(t)
-				source.setUp("self", up)
+				if up {
+					source.enter("self", member{since: 2, reference: "self:1883"})
+				}
 				source.step = 8
 				source.owners["mine"] = &owner{home: "self", epoch: 3, settled: 2, since: 7}
 				source.keep("mine").expiry = 60
@@ -249,7 +255,7 @@ func TestRoutesGoToTheHeir(t *testing.T) {
 			a.n.up.Store(true)
 			sm := (*stateMachine)(a.n)
 			for i, node := range []string{"self", "x", "y"} {
-				a.setUp(node, true)
+				a.enter(node, member{})
 				a.n.step(uint64(i + 1))
 			}
 			for _, filter := range []string{"t/+", "$share/g/s"} {
@@ -273,11 +279,33 @@ func withPeer(rt *route, p *peerQueue) *route {
 	return &same
 }
 
+// Guarantees 3 and 9: what a node sent before the cluster gave it up is not taken when it arrives afterwards.
+func TestReceiveRefusesWhoWasGivenUp(t *testing.T) {
+	n := newAgreed(t).n
+	n.up.Store(true)
+	n.state.enter("x", member{since: 3})
+	n.step(4)
+	receive := func(step uint64) (answer error) {
+		batch := newBatch()
+		stampBatch(batch, step)
+		(*stateMachine)(n).Receive("x", batch, func(err error) { answer = err })
+		return answer
+	}
+	require.NoError(t, receive(4))
+	n.state.leave("x")
+	require.ErrorIs(t, receive(4), errGivenUp)
+	n.step(7)
+	n.state.enter("x", member{since: 7})
+	require.ErrorIs(t, receive(6), errGivenUp, "of the run before")
+	require.NoError(t, receive(7))
+}
+
 // Guarantee 5: a node takes nothing from one that has gone further in the agreed order than itself: it may have inherited sessions there.
 func TestReceiveWaitsForTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newAgreed(t).n
 		n.up.Store(true)
+		n.state.enter("x", member{since: 3})
 		n.step(4)
 		accepted := 0
 		receive := func(step uint64) {
@@ -310,7 +338,7 @@ func TestWhatComesBackGoesFirst(t *testing.T) {
 		n := newAgreed(t).n
 		n.up.Store(true)
 		for _, node := range []string{"self", "x", "y"} {
-			n.state.setUp(node, true)
+			n.state.enter(node, member{})
 		}
 		sent := n.c.(idle).forwarded
 		acks := 0

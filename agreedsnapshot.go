@@ -67,8 +67,9 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 			b := codec.AppendString(codec.AppendString([]byte{snapHeir}, name), h.node)
 			s.put(codec.AppendUint(b, h.index))
 		}
-		for name := range up {
-			s.put(codec.AppendString([]byte{snapUp}, name))
+		for name, m := range up {
+			b := codec.AppendUint(codec.AppendString([]byte{snapUp}, name), m.since)
+			s.put(codec.AppendString(b, m.reference))
 		}
 		enc := &changeEncoder{msgs: make(map[*core.Message]uint64)}
 		for id, k := range kept {
@@ -156,7 +157,7 @@ func (k *keptSession) readHead(r *codec.Reader) {
 }
 
 const (
-	snapshotVersion = 2
+	snapshotVersion = 3
 
 	snapRoute byte = iota
 	snapOwner
@@ -187,7 +188,8 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.heirs[name] = h
 		a.mu.Unlock()
 	case snapUp:
-		a.setUp(r.String(), true)
+		name, m := r.String(), member{r.Uint(), r.String()}
+		a.enter(name, m)
 	case snapKept:
 		id := r.String()
 		a.mu.Lock()

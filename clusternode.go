@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/shoalmq/shoal/packets"
 )
@@ -14,7 +15,7 @@ import (
 //	routes.go        which filters this node has subscribers for, announced to all
 //	statemachine.go  what all nodes agree on: routes, owners of client IDs (ownership.go), retained messages
 //	forward.go       messages to other nodes (peerqueue.go), and from them (receive.go)
-//	clustershare.go  shared groups that have members on several nodes
+//	clustershare.go  shared groups that have members on several nodes, passon.go what comes when they have just left
 //	takeover.go      sessions that come here, handover.go sessions that leave
 //	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
 //	inheritance.go   who has what a lost node had; adoption.go makes its sessions, reroute.go sees to what was on its way there
@@ -29,6 +30,7 @@ type clusterNode struct {
 	routes    localRoutes
 	barriers  barriers
 	adoptions adoptions
+	lastWords tally // wills that are being published, and what the cluster is to know of them
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
 	up atomic.Bool
@@ -40,8 +42,9 @@ type clusterNode struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, whenever serving may have changed
 	peers   map[string]*peerQueue
-	live    map[string]Node  // as discovery sees it
-	wills   map[string]*will // adopted, by ClientID
+	live    map[string]Node   // as discovery sees it
+	wills   map[willKey]*will // adopted
+	lapsed  *time.Timer       // while there is no lease
 
 	life   context.Context
 	cancel context.CancelFunc
@@ -50,7 +53,7 @@ type clusterNode struct {
 
 func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n := &clusterNode{
-		b: b, c: c, changed: make(chan struct{}), peers: make(map[string]*peerQueue), live: make(map[string]Node), wills: make(map[string]*will),
+		b: b, c: c, changed: make(chan struct{}), peers: make(map[string]*peerQueue), live: make(map[string]Node), wills: make(map[willKey]*will),
 	}
 	n.self, _ = c.Self() // New has checked it
 	n.state.init(n)
@@ -104,7 +107,8 @@ func (n *clusterNode) awaitServing(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return &Error{ReasonCode: packets.ServerUnavailable, Reason: "this node has no contact with the majority of its cluster", Err: errors.Join(ErrNotServing, ctx.Err())}
+			k := n.goElsewhere("this node has no contact with the majority of its cluster")
+			return &Error{ReasonCode: k.code, Reason: k.reason, Err: errors.Join(ErrNotServing, ctx.Err())}
 		case <-n.life.Done():
 			return &Error{ReasonCode: packets.ServerShuttingDown, Err: ErrClosed}
 		}
@@ -119,16 +123,52 @@ func (n *clusterNode) stir() {
 	n.changed = make(chan struct{})
 }
 
-// serverReference names a live node that clients can go to instead of this one, or "".
+// serverReference names another node that clients can go to instead of this one, or "": one that discovery sees, or, while this node is
+// cut off and sees nobody, one that took part when it last heard.
 func (n *clusterNode) serverReference() string {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for name, node := range n.live {
 		if name != n.self.Name && node.ServerReference != "" {
+			n.mu.Unlock()
 			return node.ServerReference
 		}
 	}
+	n.mu.Unlock()
+	n.state.mu.RLock()
+	defer n.state.mu.RUnlock()
+	for name, m := range n.state.up {
+		if name != n.self.Name && m.reference != "" {
+			return m.reference
+		}
+	}
 	return ""
+}
+
+// lapse begins or ends the time for which this node has no lease. When that has lasted, its clients are sent away: nothing reaches them here.
+func (n *clusterNode) lapse(serving bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lapsed != nil {
+		n.lapsed.Stop()
+		n.lapsed = nil
+	}
+	if serving || n.life.Err() != nil {
+		return
+	}
+	n.lapsed = time.AfterFunc(servingPatience, func() {
+		if !n.c.Serving() && n.life.Err() == nil {
+			n.b.kickAll(n.goElsewhere("this node has no contact with the majority of its cluster"))
+		}
+	})
+}
+
+// goElsewhere ends a connection because this node cannot serve it, and says who may.
+func (n *clusterNode) goElsewhere(reason string) kicked {
+	k := kicked{code: packets.ServerUnavailable, reason: reason}
+	if k.reference = n.serverReference(); k.reference != "" {
+		k.code = packets.UseAnotherServer
+	}
+	return k
 }
 
 // stop leaves the cluster, after the connections have ended.
@@ -137,10 +177,16 @@ func (n *clusterNode) stop(ctx context.Context) error {
 		return nil
 	}
 	n.flushPeers(ctx)
+	if n.c.Serving() {
+		leaving, cancel := context.WithTimeout(ctx, leaveTimeout)
+		n.lastWords.await(leaving) // or its heir publishes the wills again
+		cancel()
+	}
 	n.announced.Store(false)
 	close(n.adoptions.end)
 	err := n.c.Close()
 	n.cancel()
+	n.lapse(true)
 	n.wg.Wait()
 	n.mu.Lock()
 	for _, w := range n.wills {
@@ -148,6 +194,46 @@ func (n *clusterNode) stop(ctx context.Context) error {
 	}
 	n.mu.Unlock()
 	return err
+}
+
+// tally counts what is under way.
+type tally struct {
+	mu   sync.Mutex
+	n    int
+	none chan struct{} // closed when n falls to 0; nil when nobody waits
+}
+
+func (t *tally) add() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n++
+}
+
+func (t *tally) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n--; t.n == 0 && t.none != nil {
+		close(t.none)
+		t.none = nil
+	}
+}
+
+// await returns when nothing is under way, or ctx ended.
+func (t *tally) await(ctx context.Context) {
+	t.mu.Lock()
+	if t.n == 0 {
+		t.mu.Unlock()
+		return
+	}
+	if t.none == nil {
+		t.none = make(chan struct{})
+	}
+	none := t.none
+	t.mu.Unlock()
+	select {
+	case <-none:
+	case <-ctx.Done():
+	}
 }
 
 // barriers collects what waits for all nodes to have applied what this one has, and asks once for all that gathered.

@@ -80,8 +80,9 @@ func (a *agreed) pickNode(name, self string) *route {
 	return nil
 }
 
-// routeGroup routes the message in sc.r to a group alone.
+// routeGroup routes the message in sc.r to a group alone: wherever that is, its other subscribers have had it.
 func (n *clusterNode) routeGroup(sc *scratch, name string) {
+	sc.r.groupsOnly = true
 	sc.sends = sc.sends[:0]
 	found := n.pickGroup(sc, name)
 	for i := range sc.sends {
@@ -99,15 +100,15 @@ func (n *clusterNode) groupOnline(name string) bool {
 }
 
 // notHere returns the groups that this node was picked for and should not serve: their last member has left while the message was on its way,
-// or is away while another node has one online. A message that was passed on for that reason is not passed on again.
-func (n *clusterNode) notHere(groups []string, again bool) (others []string) {
+// or is away while another node has one online.
+func (n *clusterNode) notHere(groups []string) (others []string) {
 	for _, name := range groups {
 		g := n.b.groups.get(name)
 		if g == nil {
 			others = append(others, name)
 			continue
 		}
-		if online, _ := g.count(); online == 0 && !again && n.groupOnline(name) {
+		if online, _ := g.count(); online == 0 && n.groupOnline(name) {
 			others = append(others, name)
 		}
 	}

@@ -254,7 +254,7 @@ func newClientID() string {
 }
 
 // admit gives the connection its session and answers with CONNACK.
-func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *ConnectEvent, assigned bool) error {
+func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *ConnectEvent, assigned bool) (err error) {
 	release, err := b.sessions.claim(p.ClientID, ctx.Done())
 	if err != nil {
 		return &Error{ReasonCode: packets.ServerBusy, Reason: "another connection of this client is being set up"}
@@ -263,6 +263,11 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	w := newWill(b, c, p, e.Will)
 	var epoch uint64
 	if b.cluster != nil {
+		defer func() {
+			if err != nil && w != nil && w.epoch != 0 {
+				b.cluster.willDone(p.ClientID, w.epoch) // of a connection that never came to be
+			}
+		}()
 		if epoch, err = b.cluster.claim(ctx, p.ClientID, p.CleanStart, e.SessionExpiryInterval, w); err != nil {
 			return refusal(err, packets.ServerUnavailable)
 		}
@@ -272,8 +277,8 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	ack := c.connAck(p, e, assigned, present)
 
 	s.mu.Lock()
-	if b.cluster != nil && b.cluster.outclaimed(s.clientID, epoch) {
-		// Whoever claims after this sees the connection and fences it.
+	if b.cluster != nil && !b.cluster.state.holds(b.cluster.self.Name, s.clientID, epoch) {
+		// Whoever claims after this sees the connection and fences it; so does the cluster when it gives this node up.
 		s.mu.Unlock()
 		return errOutclaimed
 	}

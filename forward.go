@@ -80,7 +80,7 @@ const (
 	forwardProperties = 1 << 3
 	forwardExpires    = 1 << 4
 	forwardGroups     = 1 << 5
-	forwardAgain      = 1 << 6 // the node that was picked for a group had nobody online
+	forwardGroupsOnly = 1 << 6 // everybody but the groups has had it
 	forwardInherited  = 1 << 7 // for sessions alone that were adopted from a lost node
 )
 
@@ -105,7 +105,7 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 		a.add()
 		o.waits = append(o.waits, a)
 		if len(groups) > 0 {
-			o.picks = append(o.picks, pick{groups: slices.Clone(groups), msg: r.message()})
+			o.picks = append(o.picks, pick{groups: slices.Clone(groups), msg: r.message(), wait: a})
 		}
 	}
 	p.mu.Unlock()
@@ -131,8 +131,8 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	if len(groups) > 0 {
 		flags |= forwardGroups
 	}
-	if r.again {
-		flags |= forwardAgain
+	if r.groupsOnly {
+		flags |= forwardGroupsOnly
 	}
 	if r.inherited != 0 {
 		flags |= forwardInherited

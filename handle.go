@@ -41,10 +41,7 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 	case *packets.Unsubscribe:
 		return c.handleUnsubscribe(sc, p)
 	case *packets.PingReq:
-		c.mu.Lock()
-		c.out.Append(pingResp[:]) // [MQTT-3.12.4-1]
-		c.mu.Unlock()
-		sc.soil(c)
+		return c.handlePing(sc)
 	case *packets.Disconnect:
 		return c.handleDisconnect(p)
 	case *packets.Auth:
@@ -52,6 +49,19 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 	default:
 		return c.protocolEnd(unexpected(h.Type)), false
 	}
+	return ended{}, true
+}
+
+// handlePing answers a PINGREQ [MQTT-3.12.4-1], unless this node has no lease: the client may be connected to another one by now, and
+// should be if it is not.
+func (c *conn) handlePing(sc *scratch) (ended, bool) {
+	if !c.b.serving() && !c.awaitServing(sc) {
+		return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has no contact with the majority of its cluster"))), false
+	}
+	c.mu.Lock()
+	c.out.Append(pingResp[:])
+	c.mu.Unlock()
+	sc.soil(c)
 	return ended{}, true
 }
 

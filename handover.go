@@ -32,6 +32,8 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 			return n.offer(ctx, id, epoch, cleanStart)
 		}
 		return n.handOver(ctx, id, epoch)
+	case callPass:
+		return n.takePassed(ctx, node, r)
 	case callFlush:
 		return newRecord(), n.flushTo(ctx, node)
 	default:
@@ -173,7 +175,7 @@ func (n *clusterNode) lost() []string {
 	defer n.state.mu.RUnlock()
 	var names []string
 	for name := range n.state.heirs {
-		if !n.state.up[name] && name != n.self.Name {
+		if !n.state.isUp(name) && name != n.self.Name {
 			names = append(names, name)
 		}
 	}

@@ -38,17 +38,35 @@ func (n *clusterNode) rejoin(index uint64, node string) {
 	n.step(index)
 }
 
-// setUp notes whether a node takes part, and returns whether it did.
-func (a *agreed) setUp(node string, up bool) (was bool) {
+// enter notes that a node takes part from here on, and returns whether it did before.
+func (a *agreed) enter(node string, m member) (was bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	was = a.up[node]
-	if up {
-		a.up[node] = true
-	} else {
-		delete(a.up, node)
-	}
+	_, was = a.up[node]
+	a.up[node] = m
 	return was
+}
+
+func (a *agreed) leave(node string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.up, node)
+}
+
+// isUp is called with a.mu held.
+func (a *agreed) isUp(node string) bool {
+	_, up := a.up[node]
+	return up
+}
+
+// current reports whether what a node sent, having taken a step of the agreed order, is still good: it was sent after the node took part the last
+// time, and the node still does. What a node sent before it was given up comes late when a link heals, and its publishers have not been
+// answered: they send it again elsewhere.
+func (a *agreed) current(node string, step uint64) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	m, up := a.up[node]
+	return up && step >= m.since
 }
 
 // heirOf returns the node that has the sessions of a lost one now, "" if it is lost, too, and the step in which they were inherited first.
@@ -65,7 +83,7 @@ func (a *agreed) heirOf(lost string) (node string, index uint64) {
 		}
 		h = next
 	}
-	if !a.up[h.node] {
+	if !a.isUp(h.node) {
 		return "", 0
 	}
 	return h.node, index
@@ -139,7 +157,7 @@ func (n *clusterNode) restored() {
 	}
 	a := &n.state
 	a.mu.Lock()
-	up := a.up[n.self.Name]
+	up := a.isUp(n.self.Name)
 	a.mu.Unlock()
 	if !up {
 		n.givenUp()

@@ -57,62 +57,90 @@ func decodeWill(record []byte) (m Message, delay time.Duration, principal string
 	return m, delay, principal, r.Err()
 }
 
+// willDelay returns the delay of a will as a claim carries it.
+func willDelay(record []byte) (seconds uint32) {
+	r, err := openRecord(record)
+	if err != nil {
+		return 0
+	}
+	return r.Uint32()
+}
+
+// willKey is one connection of a client.
+type willKey struct {
+	clientID string
+	epoch    uint64
+}
+
 // publishOrphans sees to the wills this node has adopted.
 func (n *clusterNode) publishOrphans() {
 	type orphan struct {
-		id    string
-		epoch uint64
-		will  []byte
+		willKey
+		will []byte
+		due  bool
 	}
 	var orphans []orphan
 	n.state.mu.RLock()
 	for id, o := range n.state.owners {
 		if o.adopter == n.self.Name && o.will != nil {
-			orphans = append(orphans, orphan{id, o.epoch, o.will})
+			orphans = append(orphans, orphan{willKey{id, o.epoch}, o.will, false})
+		}
+		for _, d := range o.due {
+			if d.adopted && d.node == n.self.Name {
+				orphans = append(orphans, orphan{willKey{id, d.epoch}, d.will, true})
+			}
 		}
 	}
 	n.state.mu.RUnlock()
 	for _, o := range orphans {
 		m, delay, principal, err := decodeWill(o.will)
 		if err != nil {
-			n.b.log.Error("the will of a lost node's client cannot be read", "client_id", o.id, "error", err)
-			n.willDone(o.id, o.epoch)
+			n.b.log.Error("the will of a lost node's client cannot be read", "client_id", o.clientID, "error", err)
+			n.willDone(o.clientID, o.epoch)
 			continue
 		}
-		m.Publisher = o.id
-		w := &will{b: n.b, client: ClientInfo{ClientID: o.id, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
+		m.Publisher = o.clientID
+		w := &will{b: n.b, client: ClientInfo{ClientID: o.clientID, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
 		n.mu.Lock()
-		if n.wills[o.id] != nil {
+		if n.wills[o.willKey] != nil {
 			n.mu.Unlock()
 			continue
 		}
-		n.wills[o.id] = w
+		n.wills[o.willKey] = w
 		n.mu.Unlock()
-		if now := n.state.owner(o.id); now == nil || now.epoch != o.epoch {
+		if !n.state.sees(n.self.Name, o.clientID, o.epoch) {
 			// The client came back before the will was among those that its return makes void.
-			n.forgetWill(o.id, o.epoch)
+			n.forgetWill(o.willKey)
 			continue
 		}
-		w.connectionEnded(false)
+		w.connectionEnded(o.due)
 	}
+}
+
+// publishLater publishes a will once this node serves, if that is still this node's to do.
+func (n *clusterNode) publishLater(w *will) {
+	n.wg.Go(func() {
+		if n.awaitServing(n.life) == nil {
+			w.publishNow()
+		}
+	})
 }
 
 // forgetWill ends this node's part in an adopted will.
-func (n *clusterNode) forgetWill(id string, epoch uint64) {
+func (n *clusterNode) forgetWill(k willKey) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if w := n.wills[id]; w != nil && w.epoch == epoch {
-		delete(n.wills, id)
-	}
+	delete(n.wills, k)
 }
 
-// reclaimed is the return of a client whose will this node was to publish. It is called on Apply's goroutine.
-func (n *clusterNode) reclaimed(id string) {
+// reclaimed is the return of a client whose will this node was to publish after a delay. It is called on Apply's goroutine.
+func (n *clusterNode) reclaimed(id string, epoch uint64) {
+	k := willKey{id, epoch}
 	n.mu.Lock()
-	w := n.wills[id]
-	delete(n.wills, id)
+	w := n.wills[k]
+	delete(n.wills, k)
 	n.mu.Unlock()
-	if w != nil && w.delay > 0 {
+	if w != nil {
 		w.cancel() // [MQTT-3.1.3-9]
 	}
 }

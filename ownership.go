@@ -1,6 +1,8 @@
 package shoal
 
 import (
+	"slices"
+
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -30,14 +32,17 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		o = &owner{}
 	}
 	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
-	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since}
+	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since, due: o.due}
+	if o.will != nil && (cleanStart || willDelay(o.will) == 0) {
+		next.due = o.withDue() // the connection ends now, if it has not; another connection makes only a will void that waits
+	}
 	if len(will) > 0 {
 		next.will = will
 	}
 	a.owners[id] = next
 	a.mu.Unlock()
-	if o.adopter == a.n.self.Name && a.n.up.Load() {
-		a.n.reclaimed(id)
+	if o.adopter == a.n.self.Name && a.n.up.Load() && len(next.due) == len(o.due) {
+		a.n.reclaimed(id, o.epoch)
 	}
 	if node != a.n.self.Name {
 		a.n.fence(id, cleanStart)
@@ -46,9 +51,10 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 }
 
 // moved notes that the session of a client is at the proposing node now: a new one, or the one that was at its last home, whose entries after a
-// number are replaced by those that came to the new home since. It returns whether the claim is still the last one.
+// number are replaced by those that came to the new home since. It returns whether that is so: whether the claim is still the last one, and the last home
+// is the one that was asked. If that was lost meanwhile, its heir has the session.
 func (a *agreed) moved(node string, r *codec.Reader) any {
-	id, epoch := r.String(), r.Uint()
+	id, epoch, home := r.String(), r.Uint(), r.String()
 	isNew, expiry, from := r.Bool(), r.Uint32(), r.Uint()
 	d := &changeDecoder{r: r}
 	var tail []core.Entry
@@ -60,7 +66,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	}
 	a.mu.Lock()
 	o := a.owners[id]
-	if o == nil || o.epoch != epoch {
+	if o == nil || o.epoch != epoch || o.home != home {
 		a.mu.Unlock()
 		return false
 	}
@@ -94,7 +100,39 @@ func (a *agreed) release(node, id string, epoch uint64) {
 	if o := a.owners[id]; o != nil && (o.epoch == epoch || (o.node == "" && o.home == node)) {
 		delete(a.owners, id)
 		delete(a.kept, id)
+		if o.will != nil {
+			o = &owner{due: o.withDue()}
+		}
+		if len(o.due) > 0 {
+			a.owners[id] = &owner{due: o.due}
+		}
 	}
+}
+
+// withDue returns the wills that are due, and the present one with them.
+func (o *owner) withDue() []dueWill {
+	d := dueWill{epoch: o.epoch, node: o.node, will: o.will}
+	if o.adopter != "" {
+		d.node, d.adopted = o.adopter, true
+	}
+	return append(slices.Clone(o.due), d)
+}
+
+// empty reports whether there is nothing to be remembered of a client.
+func (o *owner) empty() bool { return o.node == "" && o.home == "" && o.will == nil && len(o.due) == 0 }
+
+// sees reports whether a node is the one to publish the will of a connection.
+func (a *agreed) sees(node, id string, epoch uint64) bool {
+	o := a.owner(id)
+	switch {
+	case o == nil:
+		return false
+	case o.epoch == epoch && o.will != nil && o.adopter == "":
+		return o.node == node
+	case o.epoch == epoch && o.will != nil:
+		return o.adopter == node
+	}
+	return slices.ContainsFunc(o.due, func(d dueWill) bool { return d.epoch == epoch && d.node == node })
 }
 
 // willDone forgets a will that was published or became void.
@@ -102,15 +140,18 @@ func (a *agreed) willDone(id string, epoch uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	o := a.owners[id]
-	if o == nil || o.epoch != epoch {
-		return
-	}
-	if o.node == "" && o.home == "" {
-		delete(a.owners, id) // it was kept for the will alone
+	if o == nil {
 		return
 	}
 	next := *o
-	next.will, next.adopter = nil, ""
+	if o.epoch == epoch {
+		next.will, next.adopter = nil, ""
+	}
+	next.due = slices.DeleteFunc(slices.Clone(o.due), func(d dueWill) bool { return d.epoch == epoch })
+	if next.empty() {
+		delete(a.owners, id) // it was kept for the will alone
+		return
+	}
 	a.owners[id] = &next
 }
 
@@ -138,7 +179,7 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 			continue
 		}
 		a.epoch++
-		a.owners[id] = &owner{node: node, home: node, epoch: a.epoch, settled: a.epoch, will: o.will, adopter: o.adopter}
+		a.owners[id] = &owner{node: node, home: node, epoch: a.epoch, settled: a.epoch, will: o.will, adopter: o.adopter, due: o.due}
 		epochs = append(epochs, a.epoch)
 	}
 	return epochs
@@ -151,10 +192,17 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 	defer a.mu.Unlock()
 	var mine []inherited
 	for id, o := range a.owners {
-		if o.node != node && o.home != node && o.adopter != node {
+		next := *o
+		if i := slices.IndexFunc(o.due, func(d dueWill) bool { return d.node == node }); i >= 0 {
+			next.due = slices.Clone(o.due)
+			for ; i < len(next.due); i++ {
+				if d := &next.due[i]; d.node == node {
+					d.node, d.adopted = heir, true
+				}
+			}
+		} else if o.node != node && o.home != node && o.adopter != node {
 			continue
 		}
-		next := *o
 		if o.adopter == node {
 			next.adopter = heir
 		}
@@ -173,7 +221,7 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 				}
 			}
 		}
-		if next.node == "" && next.home == "" && next.will == nil {
+		if next.empty() {
 			delete(a.owners, id)
 			continue
 		}
@@ -189,6 +237,18 @@ func (a *agreed) owner(id string) *owner {
 	return a.owners[id]
 }
 
+// isHome reports whether the session of a client is at a node.
+func (a *agreed) isHome(node, id string) bool {
+	o := a.owner(id)
+	return o != nil && o.home == node
+}
+
+// holds reports whether a node may still serve a client by a claim.
+func (a *agreed) holds(node, id string, epoch uint64) bool {
+	o := a.owner(id)
+	return o != nil && o.epoch == epoch && o.node == node
+}
+
 func appendOwner(b []byte, id string, o *owner) []byte {
 	b = codec.AppendString(b, id)
 	b = codec.AppendString(b, o.node)
@@ -196,7 +256,13 @@ func appendOwner(b []byte, id string, o *owner) []byte {
 	b = codec.AppendUint(b, o.epoch)
 	b = codec.AppendBytes(b, o.will)
 	b = codec.AppendString(b, o.adopter)
-	return codec.AppendUint(codec.AppendUint(b, o.settled), o.since)
+	b = codec.AppendUint(codec.AppendUint(b, o.settled), o.since)
+	b = codec.AppendUint(b, uint64(len(o.due)))
+	for _, d := range o.due {
+		b = codec.AppendString(codec.AppendUint(b, d.epoch), d.node)
+		b = codec.AppendBool(codec.AppendBytes(b, d.will), d.adopted)
+	}
+	return b
 }
 
 func readOwner(r *codec.Reader) (id string, o *owner) {
@@ -204,6 +270,9 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String(), settled: r.Uint(), since: r.Uint()}
 	if len(o.will) == 0 {
 		o.will = nil
+	}
+	for range r.Count() {
+		o.due = append(o.due, dueWill{r.Uint(), r.String(), append([]byte(nil), r.Bytes()...), r.Bool()})
 	}
 	return id, o
 }
@@ -260,6 +329,7 @@ func (n *clusterNode) sessionEnded(id string, epoch uint64) {
 
 // willDone tells the cluster that a will was published or is void.
 func (n *clusterNode) willDone(id string, epoch uint64) {
-	n.forgetWill(id, epoch)
-	n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdWillDone), id), epoch), nil)
+	n.forgetWill(willKey{id, epoch})
+	n.lastWords.add()
+	n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdWillDone), id), epoch), func(any, error) { n.lastWords.done() })
 }

@@ -33,6 +33,7 @@ type outgoing struct {
 type pick struct {
 	groups []string
 	msg    *core.Message
+	wait   *acceptance
 }
 
 // Bounds of what may be outstanding towards one node, in bytes: messages of QoS 0 are dropped beyond the first, publishers of QoS 1 and 2 are
@@ -145,7 +146,7 @@ func (p *peerQueue) wakeWaiting() {
 	}
 }
 
-// repick gives messages for shared groups to others than the node that was lost.
+// repick gives messages for shared groups to others than the node that was lost. Their publishers are answered when those have them.
 func (n *clusterNode) repick(picks []pick) {
 	if len(picks) == 0 {
 		return
@@ -156,6 +157,12 @@ func (n *clusterNode) repick(picks []pick) {
 		for _, g := range picks[i].groups {
 			e := core.Entry{Msg: picks[i].msg, QoS: picks[i].msg.QoS, Share: g}
 			n.b.redispatchOne(sc, &e)
+			n.b.awaitStored(&sc.r)
+			if a := sc.r.wait; a != nil {
+				picks[i].wait.add()
+				a.then = picks[i].wait.finish
+				a.finish(packets.Success)
+			}
 		}
 	}
 }

@@ -119,7 +119,8 @@ func (c *conn) awaitServing(sc *scratch) bool {
 	sc.flush()
 	ctx, cancel := context.WithTimeout(c.b.life, servingPatience)
 	defer cancel()
-	return c.b.cluster.awaitServing(ctx) == nil
+	// If it was given up meanwhile and is back, its clients may be anywhere.
+	return c.b.cluster.awaitServing(ctx) == nil && c.order.Load() == nil
 }
 
 const reasonNotServing = "this node is separated from its cluster; publish again later, or to another node"
@@ -232,8 +233,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 			a.then = func(packets.ReasonCode) {}
 			a.finish(packets.Success)
 		}
-		sc.reason = reasonNotServing
-		return c.refusedPublish(sc, p, c.dropPublish(p, DropNotServing, packets.ServerUnavailable))
+		return c.forsake(id, qos), false
 	}
 	slot := ackSlot{id: id, typ: packets.TypePubAck}
 	if qos == 2 {
@@ -245,6 +245,17 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	c.answerPublish(sc, slot, sc.r.wait)
 	c.published(p)
 	return ended{}, true
+}
+
+// forsake ends the connection without an answer to a message that was matched when the lease may have run out already: whether it was accepted
+// is not for this node to say. The client sends it again.
+func (c *conn) forsake(id uint16, qos packets.QoS) ended {
+	if qos == 2 {
+		c.s.mu.Lock()
+		c.s.core.Release(id)
+		c.s.mu.Unlock()
+	}
+	return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has lost contact with the majority of its cluster")))
 }
 
 // received notes the identifier of a QoS 2 message, only once it was routed: whatever ends the connection before that, the message that is

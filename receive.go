@@ -25,22 +25,34 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		accepted(nil)
 	}
 	// The sender may know of sessions that this node has been given and has not made yet.
-	if err := n.adoptions.awaitStep(n.life, r.Fixed64()); err != nil {
+	step := r.Fixed64()
+	if err := n.adoptions.awaitStep(n.life, step); err != nil {
 		accepted(err)
+		return
+	}
+	if !n.state.current(node, step) {
+		accepted(errGivenUp)
 		return
 	}
 	sc := n.b.scratch()
 	gate := n.gate.enter()
+	var passed []passing
 	for r.More() {
-		n.receiveOne(sc, r, whole)
+		passed = n.receiveOne(sc, r, whole, passed)
 	}
 	n.gate.leave(gate)
+	if len(passed) > 0 {
+		n.wg.Go(func() { n.passOn(passed) })
+	}
 	if r.Err() != nil {
 		n.b.log.Error("messages from another node are damaged", "node", node, "error", r.Err())
 	}
 	sc.release()
 	whole.finish(packets.Success)
 }
+
+// errGivenUp refuses what a node sent before the cluster gave it up.
+var errGivenUp = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the node was given up by its cluster", Err: ErrNotServing}
 
 // forwarded is one message from another node. It refers to the batch.
 type forwarded struct {
@@ -80,29 +92,29 @@ func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
 	return f
 }
 
-// receiveOne routes one forwarded message to the sessions of this node.
-func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
+// receiveOne routes one forwarded message to the sessions of this node. It appends to passed what is to be passed on.
+func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance, passed []passing) []passing {
 	f := readForwarded(rd, sc.nano)
 	if rd.Err() != nil {
-		return
+		return passed
 	}
 	p, groups := &f.p, f.groups
 	r := &sc.r
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
-	r.inherited = f.inherited
+	r.inherited, r.groupsOnly = f.inherited, f.flags&forwardGroupsOnly != 0
 	var others []string
 	if len(groups) > 0 {
-		again := f.flags&forwardAgain != 0
-		others = n.notHere(groups, again)
+		others = n.notHere(groups)
 		groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(others, g) })
-		r.again = true // whoever gets it from here keeps it
 	}
 	n.b.metrics.fromNodes.Add(1)
 	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
 	n.b.routeLocal(sc, groups)
 	for _, g := range others {
-		n.routeGroup(sc, g)
+		a := r.acceptance()
+		a.add()
+		passed = append(passed, passing{r.message(), g, a})
 	}
 	if r.store && p.QoS > 0 {
 		n.b.journal.await(r.acceptance())
@@ -113,4 +125,5 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		a.finish(packets.Success)
 	}
 	r.p = nil
+	return passed
 }

@@ -50,6 +50,10 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 		}
 		wait := o.waits[i]
 		i++
+		if f.flags&forwardGroupsOnly != 0 { // nobody but another member of the group is to have it; see repick
+			wait.finish(packets.Success)
+			continue
+		}
 		r := &sc.r
 		r.reset()
 		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires

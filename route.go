@@ -38,7 +38,8 @@ type routing struct {
 	borrowed bool
 	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
 	inherited uint64
-	again     bool // it was meant for a shared group on another node, which passed it on
+	// groupsOnly: a shared group is to have it that had it before, and nobody else.
+	groupsOnly bool
 }
 
 // begin prepares for a message. The caller owns p until route has returned.
@@ -135,10 +136,14 @@ func (b *Broker) awaitStored(r *routing) {
 // routeLocal delivers to the targets in sc.matches. Shared groups are dealt with by the cluster, if there is one, which decides
 // between nodes; picked, if not nil, names the groups that another node has chosen this one for.
 func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
+	r := &sc.r
 	sc.overlap, sc.locals = sc.overlap[:0], sc.locals[:0]
 	for _, t := range sc.matches {
 		switch t := t.(type) {
 		case *subscription:
+			if r.groupsOnly {
+				continue
+			}
 			matched = true
 			if t.local != nil && len(t.local.subs) > 1 {
 				if slices.Contains(sc.locals, t.local) {

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	core "github.com/shoalmq/shoal/internal/session"
-	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
 )
 
@@ -22,12 +21,18 @@ type agreed struct {
 	owners map[string]*owner            // by ClientID
 	kept   map[string]*keptSession      // by ClientID
 	heirs  map[string]heir              // by lost node
-	up     map[string]bool              // nodes that take part
+	up     map[string]member            // nodes that take part
 	epoch  uint64                       // the last one given
 	step   uint64                       // the last in which nodes came or were lost
 	gen    uint64                       // grows with every snapshot; see keptSession
 	// waiting are routes inherited by this node whose sessions are still being adopted.
 	waiting []*route
+}
+
+// member is a node that takes part, since a step of the agreed order.
+type member struct {
+	since     uint64
+	reference string // the node's ServerReference
 }
 
 // heir is where the sessions of a node went when it was last lost.
@@ -57,8 +62,18 @@ type owner struct {
 	adopter string
 	// settled is the epoch with which the session came to its home: what an earlier one of the client's there has changed is void.
 	settled uint64
+	// due are wills of earlier connections that are to be published, and nobody has said yet that they were.
+	due []dueWill
 	// since is where in the agreed order the session came to its home from a lost node, 0 if it did not.
 	since uint64
+}
+
+// dueWill is the will of a connection that is over, which its node publishes; or, if that was lost, its heir.
+type dueWill struct {
+	epoch   uint64
+	node    string
+	will    []byte
+	adopted bool // node is not the one that had the connection
 }
 
 func (a *agreed) init(n *clusterNode) {
@@ -76,7 +91,7 @@ func (a *agreed) reset() {
 	a.owners = make(map[string]*owner)
 	a.kept = make(map[string]*keptSession)
 	a.heirs = make(map[string]heir)
-	a.up = make(map[string]bool)
+	a.up = make(map[string]member)
 	a.waiting = nil
 }
 
@@ -234,7 +249,7 @@ func (sm *stateMachine) NodeUp(index uint64, node Node) {
 		n.up.Store(true)
 		n.announced.Store(false)
 	}
-	if n.state.setUp(node.Name, true) {
+	if n.state.enter(node.Name, member{index, node.ServerReference}) {
 		n.inherit(index, node.Name, node.Name) // of its earlier incarnation
 	} else {
 		n.rejoin(index, node.Name)
@@ -250,7 +265,7 @@ func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	if n.isSelf(node) {
 		n.givenUp()
 	}
-	n.state.setUp(node.Name, false)
+	n.state.leave(node.Name)
 	n.inherit(index, node.Name, adopter)
 	if adopter == n.self.Name {
 		n.wg.Go(func() {
@@ -267,7 +282,7 @@ func (n *clusterNode) givenUp() {
 	n.up.Store(false)
 	n.announced.Store(false)
 	n.stir()
-	n.b.kickAll(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
+	n.b.kickAll(n.goElsewhere("this node was separated from its cluster"))
 	n.adoptions.add(&adoption{discard: true})
 }
 
@@ -284,6 +299,7 @@ func (sm *stateMachine) ServingChanged(serving bool) {
 	} else if n.b.running() == nil {
 		n.b.log.Warn("not serving clients: no lease from the cluster's leader", "node", n.self.Name)
 	}
+	n.lapse(serving)
 	n.stir()
 }
 

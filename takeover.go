@@ -29,6 +29,7 @@ const (
 	callOffer byte = iota + 1 // the subscriptions of a session
 	callFetch                 // the session
 	callFlush                 // let what was routed to the caller arrive
+	callPass                  // a message for a shared group
 )
 
 // Answers about a session begin with the version and one of these.
@@ -69,7 +70,7 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 	if c.home == n.self.Name {
 		return c.epoch, n.atHome(ctx, id)
 	}
-	if err := n.settleHere(ctx, id, c.epoch, expiry); err != nil {
+	if err := n.settleHere(ctx, id, c, expiry); err != nil {
 		n.discard(id)
 		return 0, err
 	}
@@ -99,7 +100,7 @@ func (n *clusterNode) atHome(ctx context.Context, id string) error {
 }
 
 // settleHere has it agreed that the session is here now, with everything that came for it since it left its last home.
-func (n *clusterNode) settleHere(ctx context.Context, id string, epoch uint64, expiry uint32) error {
+func (n *clusterNode) settleHere(ctx context.Context, id string, c claimResult, expiry uint32) error {
 	type outcome struct {
 		result any
 		err    error
@@ -108,7 +109,8 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, epoch uint64, e
 	propose := func(cmd []byte) {
 		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
 	}
-	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), id), epoch)
+	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), id), c.epoch)
+	cmd = codec.AppendString(cmd, c.home)
 	s := n.b.sessions.get(id)
 	cmd = codec.AppendBool(cmd, s == nil)
 	cmd = codec.AppendUint(cmd, uint64(expiry))
@@ -125,7 +127,7 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, epoch uint64, e
 			}
 		})
 		enc.entries(tail)
-		s.epoch = epoch
+		s.epoch = c.epoch
 		s.setDurable(expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()
@@ -159,7 +161,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	ask := func(kind byte) (*codec.Reader, error) {
 		req := codec.AppendUint(codec.AppendString(request(kind), id), c.epoch)
-		b, err := n.callHome(ctx, c.home, codec.AppendBool(req, cleanStart))
+		b, err := n.callHome(ctx, id, c.home, codec.AppendBool(req, cleanStart))
 		if err != nil || b == nil {
 			return nil, err
 		}
@@ -176,7 +178,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	case answerOutclaimed:
 		return "", errOutclaimed
 	case answerNone:
-		return c.home, nil
+		return n.homeNow(id, c)
 	}
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
@@ -210,7 +212,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	return c.home, err
 }
 
-// homeNow returns the home of a session whose last one was lost, "" if it has none.
+// homeNow returns where the home of a session is, "" if it has none: the last one may have been lost.
 func (n *clusterNode) homeNow(id string, c claimResult) (string, error) {
 	o := n.state.owner(id)
 	if o == nil || o.epoch != c.epoch {
@@ -220,24 +222,40 @@ func (n *clusterNode) homeNow(id string, c claimResult) (string, error) {
 }
 
 // callHome asks the home of a session. It returns nil without an error if that node was lost, and the session with it.
-func (n *clusterNode) callHome(ctx context.Context, home string, req []byte) ([]byte, error) {
+func (n *clusterNode) callHome(ctx context.Context, id, home string, req []byte) ([]byte, error) {
 	for {
-		b, err := n.c.Call(ctx, home, req)
+		b, err := n.callWhileHome(ctx, id, home, req)
 		if err == nil {
 			return b, nil
 		}
-		if r, _ := openRecord(req); r != nil {
-			r.Byte()
-			if o := n.state.owner(r.String()); o == nil || o.home != home {
-				return nil, nil
-			}
+		if !n.state.isHome(home, id) {
+			return nil, nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("bring session from node %s: %w", home, errors.Join(ctx.Err(), err))
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(homePause):
 		}
 	}
+}
+
+// homePause is how long it takes at most to notice that the home of a session that is being fetched was lost.
+const homePause = 50 * time.Millisecond
+
+// callWhileHome is Call that ends when the node is not the home of the session any more: it may not answer for long.
+func (n *clusterNode) callWhileHome(ctx context.Context, id, home string, req []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watch func()
+	watch = func() {
+		if !n.state.isHome(home, id) {
+			cancel()
+		} else if ctx.Err() == nil {
+			time.AfterFunc(homePause, watch)
+		}
+	}
+	time.AfterFunc(homePause, watch)
+	return n.c.Call(ctx, home, req)
 }
 
 // prepare makes a session that collects, with the subscriptions offered.

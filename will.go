@@ -109,7 +109,23 @@ func (w *will) publish() {
 	if !w.cancel() {
 		return
 	}
+	if cl := w.b.cluster; cl != nil && !cl.serving() {
+		cl.publishLater(w)
+		return
+	}
+	w.publishNow()
+}
+
+// publishNow publishes the will unless, in a cluster, another node does.
+func (w *will) publishNow() {
 	b := w.b
+	if cl := b.cluster; cl != nil {
+		cl.lastWords.add()
+		defer cl.lastWords.done()
+		if !cl.state.sees(cl.self.Name, w.client.ClientID, w.epoch) {
+			return
+		}
+	}
 	m := w.message
 	drop := func(why DropReason) {
 		b.drop(DroppedEvent{ClientID: w.client.ClientID, TopicName: m.TopicName, QoS: m.QoS, Reason: why})
@@ -118,9 +134,6 @@ func (w *will) publish() {
 	client := w.client
 	w.mu.Unlock()
 	ctx := b.life
-	if b.cluster != nil && !w.adopted && !b.cluster.announced.Load() {
-		return // this node was given up: another one publishes it
-	}
 	err := errPanic
 	if isSys(m.TopicName) {
 		err = &Error{ReasonCode: packets.NotAuthorized}
@@ -136,10 +149,17 @@ func (w *will) publish() {
 	} else if !w.intercept(&m, client) {
 		drop(DropIntercepted)
 	} else {
-		b.publish(&m, w.client.ClientID, func(packets.ReasonCode) {
-			if b.cluster != nil {
+		if b.cluster != nil {
+			b.cluster.lastWords.add()
+		}
+		b.publish(&m, w.client.ClientID, func(code packets.ReasonCode) {
+			if b.cluster == nil {
+				return
+			}
+			if !code.IsError() { // else another node does it, when this one is lost
 				b.cluster.willDone(w.client.ClientID, w.epoch)
 			}
+			b.cluster.lastWords.done()
 		})
 		return
 	}
