@@ -6,10 +6,11 @@ PROTOC_GRPC   := v1.6.2
 
 BIN      := $(CURDIR)/bin
 FUZZTIME ?= 10s
+CHAOSTIME ?= 10m
 BENCH    ?= .
 PKG      ?= ./...
 
-.PHONY: all test race lint fmt bench fuzz hostile cover gen tools
+.PHONY: all test race lint fmt bench fuzz chaos hostile cover gen tools
 
 all: lint test
 
@@ -37,6 +38,10 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$package; \
 		done; \
 	done
+
+# Random faults against clusters in virtual time, with seeds that are new each time, for CHAOSTIME. CHAOS_SEED=7 runs one again.
+chaos:
+	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos$$' -v ./cluster/clustertest/nemesis
 
 # A hundred thousand connections that misbehave, beside one that does not.
 hostile:

@@ -592,6 +592,18 @@ func TestRetained(t *testing.T) {
 			r.got("1", 1, retain).got("2", 1).drained()
 		}, nil},
 		{"none", func(s *script) { s.pub().pub1("1", retain); reader(s, "n1").drained() }, one(history.RetainedMissing)},
+		{"a later one came live before the SUBACK", func(s *script) {
+			p := s.pub().pub1("1", retain)
+			r := s.as("r", "n1").open(clean).asks("t", 1)
+			p.sends("2", 1, retain)
+			r.got("2", 1).add(history.Event{Kind: history.SubAck, PacketID: r.id, Codes: []int{1}}).drained()
+		}, nil},
+		{"a later one came live after the SUBACK", func(s *script) {
+			p := s.pub().pub1("1", retain)
+			r := reader(s, "n1")
+			p.sends("2", 1, retain)
+			r.got("2", 1).drained()
+		}, one(history.RetainedMissing)},
 		{"none after clearing", func(s *script) { s.pub().pub1("1", retain).pub1("", empty, retain); reader(s, "n1").drained() }, nil},
 		{"none, and maybe cleared", func(s *script) {
 			s.pub().pub1("1", retain).sends("", 1, empty, retain)

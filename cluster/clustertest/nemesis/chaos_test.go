@@ -37,12 +37,12 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, kinds ...nemesis.Kind
 var proven = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Storm, nemesis.Slow, nemesis.Loss, nemesis.Reset}
 
 // Without faults there is nothing to excuse.
-func TestCalm(t *testing.T) { chaos(t, 1, 8*time.Second) }
+func TestCalm(t *testing.T) { chaos(t, 1, 5*time.Second) }
 
 // One kind of fault at a time.
 func TestEachFault(t *testing.T) {
 	for _, kind := range proven {
-		t.Run(string(kind), func(t *testing.T) { chaos(t, 1, 8*time.Second, kind) })
+		t.Run(string(kind), func(t *testing.T) { chaos(t, 1, 5*time.Second, kind) })
 	}
 }
 
@@ -50,7 +50,7 @@ func TestEachFault(t *testing.T) {
 // says.
 func TestChaos(t *testing.T) {
 	run := func(seed uint64) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed, 16*time.Second, proven...) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed, 10*time.Second, proven...) })
 	}
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -67,7 +67,7 @@ func TestChaos(t *testing.T) {
 		}
 		return
 	}
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		run(seed)
 	}
 }
