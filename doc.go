@@ -43,6 +43,26 @@
 //   - An error says what to do about it. Those that carry a reason code are an *Error; sentinels match with errors.Is.
 //   - A Message that is handed out may be kept and must not be changed. What is handed in is copied before the call returns.
 //
+// # What the specification leaves open
+//
+//   - A message that matches several subscriptions of a session comes once, with the highest QoS and all Subscription Identifiers, unless
+//     WithDeliveryPerSubscription says otherwise (section 3.3.4).
+//   - PUBACK and PUBREC say No matching subscribers (0x10) where nobody is subscribed. A PUBLISH that is not let through is answered with its reason code
+//     on 5.0; on 3, which has none, it is acknowledged and dropped, unless the reason is that this node must not acknowledge: then the connection ends.
+//   - QoS 0 messages are not kept for sessions without a connection. A full queue drops the new message, or, with Limits.DropOldest, the oldest.
+//   - Retained messages go to a new subscription behind its SUBACK. One that is published while the subscription is being made may come before, without
+//     RETAIN, and does not come twice. A shared subscription gets none.
+//   - Clients cannot publish to $SYS; other topics that begin with $ are like all others, except that no wildcard at the beginning matches them.
+//   - What a member of a shared subscription has not acknowledged when its session ends goes to another one, but for QoS 2 messages whose delivery has begun.
+//   - A session of MQTT 3 without Clean Session lasts for Limits.SessionExpiryMaximum. An empty Client Identifier is assigned, in 3.1 refused.
+//   - A PUBACK or PUBCOMP for nothing is ignored; a PUBREC is answered with PUBREL, a PUBREL with PUBCOMP, on 5.0 with Packet Identifier not found (0x92).
+//   - A CONNECT that is malformed is answered with CONNACK if it is one of 5.0, and not at all otherwise; a version that is not known is answered in both.
+//     Every other error is told in a DISCONNECT on 5.0; on 3 the connection is closed.
+//   - A connection that does not send its CONNECT in time is closed without a word. Without Keep Alive there is no such limit for what follows, unless
+//     Limits.KeepAliveMaximum sets one.
+//   - A will's Message Expiry Interval begins when it is published. A will that waits for its delay is published early when the session ends, and never once
+//     the client is back.
+//
 // # Goroutines and locks
 //
 // A connection has one goroutine, which reads. Whoever puts something into a connection's outbox writes it, as far as the socket
@@ -56,7 +76,7 @@
 //
 //   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
 //   - inprocess.go: the program as a client
-//   - bans.go, banlist.go, banlog.go: who is kept out
+//   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
 //   - conn.go, connect.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
