@@ -58,6 +58,8 @@ type heldMessage struct {
 	msg  *core.Message
 	lost uint64 // sessions that were adopted at this step or later
 	wait *acceptance
+	// group is the shared group the message is for, "" for plain subscriptions.
+	group string
 }
 
 func (q *adoptions) init(n *clusterNode) {
@@ -209,6 +211,24 @@ func (q *adoptions) hold(h heldMessage) {
 	}
 	q.mu.Unlock()
 	q.n.deliverInherited(h)
+}
+
+// holdForGroup keeps the message in sc.r, which found nobody in a shared group, while sessions are being adopted; it finds its way anew when they are
+// there. It reports false if there is nothing to wait for.
+func (q *adoptions) holdForGroup(sc *scratch, group string) bool {
+	r := &sc.r
+	if r.qos() == 0 {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.pending() {
+		return false
+	}
+	a := r.acceptance()
+	a.add()
+	q.held = append(q.held, heldMessage{msg: r.message(), lost: q.taken.Load(), wait: a, group: group})
+	return true
 }
 
 // adopt makes the sessions of one step.

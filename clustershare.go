@@ -28,6 +28,12 @@ func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
 	return n.pickNearest(sc, local, name, online, all)
 }
 
+// toGroup hands the message to one of a shared group. If there is nobody, but sessions are being adopted here, it waits for them: they may be
+// the group's.
+func (n *clusterNode) toGroup(sc *scratch, name string) bool {
+	return n.pickGroup(sc, name) || n.adoptions.holdForGroup(sc, name)
+}
+
 // pickNearest chooses a member of this node that is online; else one of another node; else one that is away, here or there.
 func (n *clusterNode) pickNearest(sc *scratch, local *group, name string, online, all int) bool {
 	if online > 0 {
@@ -84,7 +90,7 @@ func (a *agreed) pickNode(name, self string) *route {
 func (n *clusterNode) routeGroup(sc *scratch, name string) {
 	sc.r.groupsOnly = true
 	sc.sends = sc.sends[:0]
-	found := n.pickGroup(sc, name)
+	found := n.toGroup(sc, name)
 	for i := range sc.sends {
 		sc.sends[i].peer.send(sc, sc.sends[i].groups)
 	}

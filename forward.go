@@ -39,7 +39,7 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 		}
 	}
 	for _, name := range groups {
-		matched = n.pickGroup(sc, name) || matched
+		matched = n.toGroup(sc, name) || matched
 	}
 	for i := range sc.sends {
 		matched = true

@@ -117,8 +117,8 @@ func (a *agreed) bequeath(index uint64, lost, heirName string) {
 		case own == nil:
 			a.setRoute(heirName, name, 1, 0)
 		}
-		if self && rt.group == "" && a.n.up.Load() {
-			held := &route{node: heirName, filter: rt.filter, all: 1, step: index}
+		if self && a.n.up.Load() {
+			held := &route{node: heirName, filter: rt.filter, group: rt.group, all: 1, step: index}
 			a.routes.Load().Add(held.filter, held)
 			a.mu.Lock()
 			a.waiting = append(a.waiting, held)

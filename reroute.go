@@ -85,9 +85,13 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	r := &sc.r
 	r.reset()
 	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, h.msg.Publisher, sc.nano, h.msg.ID, h.msg.Expires, h.msg
-	r.inherited = h.lost
-	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
-	n.b.routeLocal(sc, nil)
+	if h.group != "" {
+		n.routeGroup(sc, h.group)
+	} else {
+		r.inherited = h.lost
+		sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
+		n.b.routeLocal(sc, nil)
+	}
 	n.b.awaitStored(r)
 	if a := r.wait; a != nil {
 		a.then = h.wait.finish

@@ -3,6 +3,7 @@ package clustertest_test
 import (
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,4 +82,41 @@ func (c *client) count(quiet time.Duration) (n int) {
 		c.send(&packets.PubAck{PacketID: pub.PacketID})
 		n++
 	}
+}
+
+// Guarantees 5 and 7: what is published for a shared group, while the node with all of its members is being lost, waits for the members that the heir
+// adopts, also where the heir itself is asked for it.
+func TestSharedSurvivesNodeLoss(t *testing.T) {
+	in(t, func(t *testing.T, c *clustertest.Cluster) {
+		member := connect(t, c, 2, "member", expiry(600))
+		member.subscribe(1, "$share/g/t")
+		pubs := []*client{connect(t, c, 0, "p0", clean), connect(t, c, 1, "p1", clean)}
+		c.Kill(2)
+		want := make(map[string]bool)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for i, pub := range pubs {
+			wg.Go(func() {
+				for n := range 60 { // beyond the moment at which the node is given up
+					payload := fmt.Sprint(i, "/", n)
+					pub.send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(n + 1), Payload: []byte(payload)})
+					mu.Lock()
+					want[payload] = true
+					mu.Unlock()
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		for _, pub := range pubs {
+			for range 60 {
+				require.Equal(t, packets.Success, expect[*packets.PubAck](pub).ReasonCode)
+			}
+		}
+		member = connect(t, c, 0, "member", expiry(600))
+		require.True(t, member.ack.SessionPresent)
+		for len(want) > 0 {
+			delete(want, string(member.receive().Payload))
+		}
+	})
 }
