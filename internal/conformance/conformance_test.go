@@ -147,7 +147,8 @@ func TestStatements(t *testing.T) {
 // harnesses are the tests that run the table of cases, by directory. That each case ran to its end is held by behaviour.Run.
 var harnesses = map[string][]string{
 	".":                             {"TestBehaviour", "TestBehaviourTCP", "TestBehaviourWebSocket"},
-	"cluster/clustertest/behaviour": {"TestBehaviour", "TestBehaviourWebSocket"},
+	"cluster/clustertest/behaviour": {"TestBehaviour"},
+	"cluster/clustertest/behaviour/websocket": {"TestBehaviourWebSocket"},
 }
 
 // TestCasesRun holds that the table is run on one node and on three, over TCP and over WebSocket, always.

@@ -1,4 +1,4 @@
-package behaviour_test
+package websocket_test
 
 import (
 	"context"
