@@ -48,8 +48,8 @@ type Opener interface {
 	Open(ctx context.Context) error
 }
 
-// SharedStorage is an optional interface of a Storage. Shared reports whether several nodes see the same data, as with
-// Redis, so that the cluster need not replicate what is stored.
+// SharedStorage is an optional interface of a Storage. Shared reports whether several brokers would see the same data, as with
+// Redis. The nodes of a cluster cannot share one yet: New refuses it.
 type SharedStorage interface {
 	Shared() bool
 }

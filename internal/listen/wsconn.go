@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -26,6 +27,8 @@ type wsConn struct {
 	ws       *websocket.Conn
 	under    net.Conn
 	tls      *tls.ConnectionState
+
+	text atomic.Bool // the client has sent text, which is why the connection ends
 
 	mu       sync.Mutex
 	deadline time.Time          // of writing
@@ -49,8 +52,9 @@ func (c *wsConn) receive() {
 			return
 		}
 		if kind != websocket.MessageBinary {
+			c.text.Store(true) // before the reader learns of the end, and closes the connection, too
 			_ = c.feed.Close()
-			_ = c.ws.Close(websocket.StatusUnsupportedData, "MQTT is sent in binary frames")
+			_ = c.closeFrames()
 			return
 		}
 		if _, err := io.Copy(c.feed, message); err != nil {
@@ -114,6 +118,14 @@ func (c *wsConn) Close() error {
 	if c.under != nil {
 		timer := time.AfterFunc(closePatience, func() { _ = c.under.Close() })
 		defer timer.Stop()
+	}
+	return c.closeFrames()
+}
+
+// closeFrames sends the close frame, which says why.
+func (c *wsConn) closeFrames() error {
+	if c.text.Load() {
+		return c.ws.Close(websocket.StatusUnsupportedData, "MQTT is sent in binary frames")
 	}
 	return c.ws.Close(websocket.StatusNormalClosure, "")
 }
