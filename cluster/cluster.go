@@ -63,7 +63,7 @@ func New(cfg Config) *Cluster {
 		self:    cfg.node(raftlog.NewIncarnation()),
 		gossip: gossip.New(gossip.Config{
 			Network: cfg.Network, IP: cfg.BindIP, Port: cfg.GossipPort, AdvertiseIP: cfg.AdvertiseIP,
-			Join: cfg.Join, Logger: cfg.Logger,
+			Join: cfg.Join, Keys: cfg.GossipKeys, Logger: cfg.Logger,
 		}),
 		started: make(chan struct{}),
 		closed:  make(chan struct{}),
@@ -161,7 +161,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 	h := &handler{sm: sm}
 	mesh := peer.New(peer.Config{
 		Self: self.Name, Boot: rand.Uint64(), Listener: peerListener,
-		Dial: c.cfg.Network.Dial, Handler: h, Logger: c.cfg.Logger,
+		Dial: c.dialer(), Handler: h, Logger: c.cfg.Logger,
 	})
 	undo = append(undo, func() error { mesh.Close(); return nil })
 	rc := raftlog.Config{
@@ -212,16 +212,17 @@ func (c *Cluster) listen(port int) (net.Listener, string, error) {
 		}
 		addr = net.JoinHostPort(c.cfg.AdvertiseIP, strconv.Itoa(int(ap.Port())))
 	}
-	return l, addr, nil
+	return c.secured(l), addr, nil
 }
 
 // dialRaft returns how another node's raft is reached, by the address it announces.
 func (c *Cluster) dialRaft(mesh *peer.Mesh) func(context.Context, string) (net.Conn, error) {
+	dial := c.dialer()
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		if name, ok := strings.CutPrefix(addr, tunnelPrefix); ok {
 			return mesh.DialTunnel(ctx, name)
 		}
-		return c.cfg.Network.Dial(ctx, addr)
+		return dial(ctx, addr)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,14 @@ type Config struct {
 	GossipPort, RaftPort, PeerPort int
 	// RaftOverGRPC sends raft's traffic through the gRPC port; RaftPort is not opened.
 	RaftOverGRPC bool
+	// TLS secures the streams between nodes, those of gRPC and of raft: both sides show a certificate, and nothing is read from a connection that
+	// has shown none. Every node has a certificate, for clients and servers, made out to TLS.ServerName and signed by TLS.RootCAs. Certificates that change
+	// are given by GetCertificate and GetClientCertificate. All nodes have it, or none. Default: plain text. Gossip is secured by GossipKeys.
+	TLS *tls.Config
+	// GossipKeys encrypt what nodes gossip, and keep out who has none of them: 32 bytes each, or 16 or 24. The first encrypts, all decrypt; see
+	// Cluster.SetGossipKeys for how to change them. All nodes have some, or none. They say nothing about raft's and gRPC's ports: set TLS, too. Default:
+	// plain text.
+	GossipKeys [][]byte
 	// Network is what all that goes through. Default: the operating system's sockets.
 	Network Network
 	// Logger gets a line at Info for every node that joins or is lost and every new leader; the chatter of raft and
@@ -157,6 +166,7 @@ func (c Config) validate() error {
 			bad("Attributes", "the name %q is taken; choose another", reserved)
 		}
 	}
+	c.validateSecurity(bad)
 	if err := gossip.CheckMeta(c.largestNode()); err != nil {
 		bad("Attributes", "%v; shorten them", err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/shoalmq/shoal"
-	"github.com/shoalmq/shoal/cluster/internal/logbridge"
 	"github.com/shoalmq/shoal/cluster/internal/network"
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
@@ -40,6 +39,7 @@ type Config struct {
 	Port        int // 0: any free one
 	AdvertiseIP string
 	Join        []string // "host:port"
+	Keys        [][]byte // the first encrypts, all decrypt; none for plain text
 	Logger      *slog.Logger
 }
 
@@ -51,6 +51,7 @@ type Gossip struct {
 	mu        sync.Mutex
 	transport *transport
 	members   *memberlist.Memberlist
+	ring      *memberlist.Keyring // nil without keys
 
 	metaMu sync.Mutex // memberlist asks for meta, and tells of members, while mu is held
 	meta   []byte
@@ -155,7 +156,7 @@ func (g *Gossip) begin(self shoal.Node) (*memberlist.Memberlist, error) {
 	c.Transport = g.transport
 	c.AdvertisePort = int(g.transport.advertise.Port())
 	c.BindPort = c.AdvertisePort
-	c.Logger = logbridge.Std(g.cfg.Logger)
+	c.Logger = newChatter(g.cfg.Logger)
 	c.Delegate = (*delegate)(g)
 	c.Events = (*delegate)(g)
 	c.TCPTimeout = dialTimeout
@@ -164,6 +165,11 @@ func (g *Gossip) begin(self shoal.Node) (*memberlist.Memberlist, error) {
 	c.ProbeTimeout = 300 * time.Millisecond
 	c.GossipInterval = 100 * time.Millisecond
 	c.EnableCompression = false
+	ring, err := g.keyring()
+	if err != nil {
+		return nil, err
+	}
+	c.Keyring, g.ring = ring, ring
 	g.transport.start()
 	m, err := memberlist.Create(c)
 	if err != nil {
