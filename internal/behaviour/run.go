@@ -33,6 +33,8 @@ type Case struct {
 	Clauses []string
 	// Timed cases need virtual time.
 	Timed bool
+	// Prompt cases are about how soon something happens: the nodes of a cluster must have the timing that they have by default.
+	Prompt bool
 	// Options configure the brokers: nil for the defaults, which let everybody in. What it returns must not be shared between brokers.
 	Options func() []shoal.Option
 

@@ -31,7 +31,7 @@ func sessionCases() []Case {
 		{Name: "session/resend with another window", Clauses: []string{"MQTT-4.4.0-1", "MQTT-3.3.4-9"}, run: resendWindow},
 		{Name: "session/resumed in another version", run: resumeVersions},
 		{Name: "session/taken over", Clauses: []string{"MQTT-3.1.4-3", "MQTT-3.14.2-1", "MQTT-3.14.2-2", "MQTT-3.14.4-1", "MQTT-3.14.4-2", "3.1.1:MQTT-3.1.4-2"}, run: takeover},
-		{Name: "session/taken over at once", Clauses: []string{"MQTT-3.1.4-3"}, Timed: true, run: takeoverPrompt},
+		{Name: "session/taken over at once", Clauses: []string{"MQTT-3.1.4-3"}, Timed: true, Prompt: true, run: takeoverPrompt},
 		{Name: "session/taken over with messages under way", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.4.0-1"}, run: takeoverInFlight},
 		{Name: "session/taken over while messages flow", Clauses: []string{"MQTT-3.1.4-3", "MQTT-4.6.0-1"}, run: takeoverFlow},
 		{Name: "session/taken over with a clean start", Clauses: []string{"MQTT-3.1.2-4"}, run: takeoverClean},

@@ -20,8 +20,11 @@ type Dialer func(c *clustertest.Cluster, t testing.TB, i int) net.Conn
 func Harness(dial Dialer, opts ...clustertest.Option) behaviour.Harness {
 	return func(t *testing.T, c *behaviour.Case, body func(t *testing.T, env behaviour.Env)) {
 		synctest.Test(t, func(t *testing.T) {
-			options := clustertest.WithBroker(func(int) []shoal.Option { return c.BrokerOptions() })
-			body(t, nodes{clustertest.New(t, 3, append(opts, options, clustertest.WithConfig(calm))...), dial})
+			options := append([]clustertest.Option{clustertest.WithBroker(func(int) []shoal.Option { return c.BrokerOptions() })}, opts...)
+			if !c.Prompt {
+				options = append(options, clustertest.WithConfig(calm))
+			}
+			body(t, nodes{clustertest.New(t, 3, options...), dial})
 		})
 	}
 }
