@@ -158,7 +158,7 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 		Stream:                layer,
 		MaxPool:               pooledConns,
 		Timeout:               rpcTimeout,
-	}), layer, l.leads)
+	}), layer, l.stores.logs, l.leads)
 	l.transport.noVotes.Store(!existing)
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(l.cfg.Self.Name)

@@ -31,6 +31,7 @@ var errNoVote = errors.New("this node has restarted without its log and does not
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
+	logs     raft.LogStore
 	consumer chan raft.RPC
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -59,10 +60,10 @@ type follower struct {
 	matched raft.AppendEntriesRequest
 }
 
-func newTransport(nt *raft.NetworkTransport, layer *streamLayer, leads func(uint64, raft.ServerID) bool) *transport {
+func newTransport(nt *raft.NetworkTransport, layer *streamLayer, logs raft.LogStore, leads func(uint64, raft.ServerID) bool) *transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &transport{
-		NetworkTransport: nt, layer: layer, consumer: make(chan raft.RPC), ctx: ctx, cancel: cancel,
+		NetworkTransport: nt, layer: layer, logs: logs, consumer: make(chan raft.RPC), ctx: ctx, cancel: cancel,
 		leads: leads, followers: make(map[raft.ServerID]*follower),
 	}
 	t.wg.Go(t.consume)
@@ -169,7 +170,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 		return nil, err
 	}
 	q := &pipeline{
-		AppendPipeline: p, follower: t.follower(id, addr), answers: make(chan raft.AppendFuture), closed: make(chan struct{}),
+		AppendPipeline: p, logs: t.logs, follower: t.follower(id, addr), answers: make(chan raft.AppendFuture), closed: make(chan struct{}),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,6 +186,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 // raft's shutdown. What is kept is bounded by the requests in flight, since none is sent after raft has stopped waiting.
 type pipeline struct {
 	raft.AppendPipeline
+	logs     raft.LogStore
 	follower *follower
 	answers  chan raft.AppendFuture
 	closed   chan struct{}
@@ -224,6 +226,7 @@ func (p *pipeline) Close() error {
 }
 
 func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	takeAlong(p.logs, req)
 	future, err := p.AppendPipeline.AppendEntries(req, resp)
 	if err == nil {
 		p.follower.sending(req)
