@@ -580,6 +580,18 @@ func TestRetained(t *testing.T) {
 			p.acked(history.PubAck)
 			reader(s, "n1").got("1", 1, retain).drained()
 		}, nil},
+		{"replaced by one whose exchange began earlier", func(s *script) {
+			q := s.as("q", "n2").open(keep).sends("2", 2, retain, id(7)).drop()
+			s.pub().pub1("1", retain)
+			q.open(keep, present).sends("2", 2, retain, dup, id(7)).acked(history.PubRec, id(7))
+			reader(s, "n1").got("1", 1, retain).drained()
+		}, nil},
+		{"replaced by one of QoS 1 that was sent again", func(s *script) {
+			q := s.as("q", "n2").open(keep).sends("2", 1, retain, id(7)).drop()
+			s.pub().pub1("1", retain)
+			q.open(keep, present).sends("2", 1, retain, dup, id(7)).acked(history.PubAck, id(7))
+			reader(s, "n1").got("1", 1, retain).drained()
+		}, one(history.RetainedStale)},
 		{"one without an answer", func(s *script) {
 			s.as("q", "n2").open(clean).sends("1", 1, retain).drop()
 			s.pub().pub1("2", retain)

@@ -34,7 +34,8 @@ func (c *checker) checkRetained() {
 	}
 }
 
-// writes returns what was retained, by topic. A transmission is a write of its own: each may have taken effect.
+// writes returns what was retained, by topic. A transmission is a write of its own: each may have taken effect. One that goes on with an exchange of
+// QoS 2 is a write since the beginning of that.
 func (c *checker) writes() map[string][]*write {
 	all := make(map[string][]*write)
 	for _, m := range c.order {
@@ -44,8 +45,12 @@ func (c *checker) writes() map[string][]*write {
 		if m.will != nil {
 			all[m.topic] = append(all[m.topic], &write{m: m, sent: m.will.connect, done: never, acked: never})
 		}
+		began := none
 		for _, t := range m.sends {
-			w := &write{m: m, sent: t.event, done: never, acked: never}
+			if !t.again {
+				began = t.event // else the answer is about the whole exchange: the message may have taken effect when it was first sent
+			}
+			w := &write{m: m, sent: began, done: never, acked: never}
 			if t.ack != none {
 				w.done = t.ack
 				if !failed(t.code) {
