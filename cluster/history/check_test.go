@@ -273,6 +273,21 @@ func TestDisorder(t *testing.T) {
 	run(t, []scenario{
 		{"in order", func(s *script) { k := s.keeper("k", "t"); s.pub().pub1("1").pub1("2"); k.got("1", 1).got("2", 1) }, nil},
 		{"out of order", func(s *script) { k := s.keeper("k", "t"); s.pub().pub1("1").pub1("2"); k.got("2", 1).got("1", 1) }, one(history.Disorder)},
+		{"subscribed in between, and sent again", func(s *script) {
+			p := s.as("pub", "n1").open(keep).sends("1", 1, id(1))
+			k := s.keeper("k", "t")
+			p.sends("2", 1, id(2))
+			k.got("2", 1)
+			p.drop().open(keep, present).sends("1", 1, dup, id(1)).acked(history.PubAck, id(1)).sends("2", 1, dup, id(2)).acked(history.PubAck, id(2))
+			k.got("1", 1, id(2)).got("2", 1, id(3))
+		}, nil},
+		{"subscribed before, and sent again", func(s *script) {
+			k := s.keeper("k", "t")
+			p := s.as("pub", "n1").open(keep).sends("1", 1, id(1)).sends("2", 1, id(2))
+			k.got("2", 1)
+			p.drop().open(keep, present).sends("1", 1, dup, id(1)).acked(history.PubAck, id(1)).sends("2", 1, dup, id(2)).acked(history.PubAck, id(2))
+			k.got("1", 1, id(2)).got("2", 1, id(3))
+		}, one(history.Disorder)},
 		{"out of order, QoS 0", func(s *script) {
 			k := s.keeper("k", "t")
 			s.pub().sends("1", 0).sends("2", 0)

@@ -37,7 +37,7 @@ func (c *checker) checkStream(s *session, list []*delivery) {
 			continue
 		}
 		for _, before := range slices.Backward(list[max(0, i-reach):i]) {
-			if c.precedes(d.m, before.m) && !c.passedOn(s, d, before) {
+			if c.precedes(d.m, before.m) && !c.passedOn(s, d, before) && !sentAgain(s, d, before) {
 				c.found(Disorder, s.client, d.m, []int{d.m.firstSent(), before.m.firstSent(), before.event, d.event},
 					"message %q came after %q and was sent before it", d.m.name, before.m.name)
 				break
@@ -58,6 +58,19 @@ func (c *checker) precedes(a, b *message) bool {
 		}
 	}
 	return true
+}
+
+// sentAgain reports whether the late message may have come because it was sent once more, behind the other: the subscription was made after it had been
+// sent first.
+func sentAgain(s *session, late, early *delivery) bool {
+	for _, sub := range s.matching(late.m.topic) {
+		if sub.sent < late.m.firstSent() {
+			return false
+		}
+	}
+	return slices.ContainsFunc(late.m.sends, func(t *transmission) bool {
+		return t.event > early.m.firstSent() && t.event < late.event
+	})
 }
 
 // passedOn reports whether a member of a shared subscription that matches went away while the two messages were on their way.
