@@ -77,7 +77,7 @@
 //   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
 //   - inprocess.go: the program as a client
 //   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
-//   - conn.go, connect.go, handle.go, writing.go, answers.go, fit.go: one connection
+//   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree

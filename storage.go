@@ -1,6 +1,9 @@
 package shoal
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Storage keeps what must outlive the process: an ordered key-value store that is written in batches.
 //
@@ -40,6 +43,19 @@ type Storage interface {
 type Op struct {
 	Space      string
 	Key, Value []byte
+}
+
+// Check reports what is wrong with an operation. A driver refuses a Commit with such a one before it has written anything.
+func (op *Op) Check() error {
+	switch {
+	case op.Space == "":
+		return errors.New("the space has no name")
+	case op.Key == nil && op.Value != nil:
+		return errors.New("value without a key")
+	case op.Key != nil && len(op.Key) == 0:
+		return errors.New("empty key")
+	}
+	return nil
 }
 
 // Opener is a Storage that does its first I/O when the broker starts, not when it is made. The broker calls Open once

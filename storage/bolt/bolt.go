@@ -46,7 +46,7 @@ func Open(path string, opts ...Option) *Store {
 // Commit implements shoal.Storage. All ops are one transaction: they are all written, or none when there is an error.
 func (s *Store) Commit(ctx context.Context, ops []shoal.Op) error {
 	for i := range ops {
-		if err := check(&ops[i]); err != nil {
+		if err := ops[i].Check(); err != nil {
 			return s.wrap("commit", fmt.Errorf("space %q: %w", ops[i].Space, err))
 		}
 	}
@@ -61,18 +61,6 @@ func (s *Store) Commit(ctx context.Context, ops []shoal.Op) error {
 	return s.wrap("commit", s.guard(func() error {
 		return db.Update(func(tx *bbolt.Tx) error { return apply(tx, ops) })
 	}))
-}
-
-func check(op *shoal.Op) error {
-	switch {
-	case op.Space == "":
-		return errors.New("the space has no name")
-	case op.Key == nil && op.Value != nil:
-		return errors.New("value without a key")
-	case op.Key != nil && len(op.Key) == 0:
-		return errors.New("empty key")
-	}
-	return nil
 }
 
 func apply(tx *bbolt.Tx, ops []shoal.Op) error {

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -43,7 +42,7 @@ func (s *Store) Commit(ctx context.Context, ops []shoal.Op) error {
 		return fmt.Errorf("memory: commit: %w", err)
 	}
 	for i := range ops {
-		if err := check(&ops[i]); err != nil {
+		if err := ops[i].Check(); err != nil {
 			return fmt.Errorf("memory: commit: space %q: %w", ops[i].Space, err)
 		}
 	}
@@ -54,18 +53,6 @@ func (s *Store) Commit(ctx context.Context, ops []shoal.Op) error {
 	}
 	for i := range ops {
 		s.apply(&ops[i])
-	}
-	return nil
-}
-
-func check(op *shoal.Op) error {
-	switch {
-	case op.Space == "":
-		return errors.New("the space has no name")
-	case op.Key == nil && op.Value != nil:
-		return errors.New("value without a key")
-	case op.Key != nil && len(op.Key) == 0:
-		return errors.New("empty key")
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (s *Store) scripts(ops []shoal.Op) (calls []rueidis.LuaExec, spaces []strin
 	places := make(map[string]int)
 	for i := range ops {
 		op := &ops[i]
-		if err := check(op); err != nil {
+		if err := op.Check(); err != nil {
 			return nil, nil, fmt.Errorf("space %q: %w", op.Space, err)
 		}
 		at, known := places[op.Space]
@@ -170,18 +170,6 @@ func (s *Store) scripts(ops []shoal.Op) (calls []rueidis.LuaExec, spaces []strin
 		calls[at].Args = append(calls[at].Args, what, string(op.Key), string(op.Value))
 	}
 	return calls, spaces, nil
-}
-
-func check(op *shoal.Op) error {
-	switch {
-	case op.Space == "":
-		return errors.New("the space has no name")
-	case op.Key == nil && op.Value != nil:
-		return errors.New("value without a key")
-	case op.Key != nil && len(op.Key) == 0:
-		return errors.New("empty key")
-	}
-	return nil
 }
 
 // scanBatch is how many entries Scan reads at a time.
