@@ -9,7 +9,8 @@
 //
 // # Trust
 //
-// Nodes trust whoever reaches their ports, and talk in plain text: the ports belong in a network of their own.
+// Without Config.TLS and Config.GossipKeys nodes trust whoever reaches their ports, and talk in plain text: the ports belong in a
+// network of their own. Config.TLS makes raft and gRPC ask for a certificate on both sides; Config.GossipKeys encrypts gossip.
 //
 // # Parts
 //

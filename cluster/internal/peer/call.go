@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -91,6 +92,9 @@ func (v service) Call(ctx context.Context, req *peerpb.CallRequest) (*peerpb.Cal
 		handle = m.cfg.Handler.Control
 	}
 	body, err := handle(ctx, req.From, req.Body)
+	if cause := ctx.Err(); err != nil && errors.Is(cause, context.DeadlineExceeded) { // the caller's, which came along
+		return nil, status.FromContextError(cause).Err()
+	}
 	if err != nil {
 		text := err.Error()
 		if text == "" {
