@@ -166,12 +166,13 @@ func (cs *counters[K]) get(key K, now time.Time) *counter {
 		cs.m, cs.sweep = make(map[K]*counter), countersFirst
 	}
 	if len(cs.m) >= cs.sweep {
+		crowded := len(cs.m) >= mostCounters
 		for k, c := range cs.m {
-			if c.idle(now) || (c.open == 0 && len(cs.m) >= mostCounters) {
+			if c.idle(now) || (crowded && c.open == 0) {
 				delete(cs.m, k)
 			}
 		}
-		cs.sweep = max(countersFirst, min(2*len(cs.m), max(mostCounters, len(cs.m)+countersFirst)))
+		cs.sweep = max(min(2*len(cs.m), mostCounters), len(cs.m)+countersFirst)
 	}
 	c := &counter{limit: cs.limit}
 	cs.m[key] = c

@@ -1,9 +1,7 @@
 package shoal_test
 
 import (
-	"fmt"
 	"math"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,230 +13,229 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// limited starts a broker with a listener that clients reach from anywhere.
-func limited(t *testing.T, opts ...shoal.Option) (*shoal.Broker, *anywhere) {
+// expectRefused expects CONNECT to be refused with code, or in MQTT 3 with Server unavailable.
+func expectRefused(t testing.TB, cl *mqtttest.Client, p *packets.Connect, code packets.ReasonCode, reason string) {
 	t.Helper()
-	l := listenAnywhere("l")
-	return startWith(t, append(opts, shoal.WithListener(l), shoal.WithAuthenticator(door{}))...), l
+	ack := cl.TryConnect(p)
+	if cl.Version == packets.V5 {
+		require.Equal(t, code, ack.ReasonCode, "%v", ack.ReasonCode)
+		require.Contains(t, ack.Properties.ReasonString.Value, reason)
+	} else {
+		require.Equal(t, packets.ServerUnavailable, ack.ReasonCode)
+	}
+	cl.ExpectClosed()
 }
 
-// TestConnectionLimits holds that each limit lets in as many as it says, refuses one more with its code, and has the place again when one has gone.
-func TestConnectionLimits(t *testing.T) {
+// TestConnectionLimitsOpen holds each limit of connections at the same time: one more is told so, others are not concerned, and a place that
+// becomes free is taken.
+func TestConnectionLimitsOpen(t *testing.T) {
 	two := shoal.ConnectionLimit{Open: 2}
+	type client struct{ listener, ip, user string }
 	for name, tc := range map[string]struct {
 		limits shoal.ConnectionLimits
+		in     [2]client
+		out    client
+		other  *client // is not concerned
 		code   packets.ReasonCode
-		other  bool // somebody from another address, with another name, is let in
+		reason string
 	}{
-		"broker":       {shoal.ConnectionLimits{Broker: two}, packets.ServerBusy, false},
-		"listener":     {shoal.ConnectionLimits{Listener: two}, packets.ServerBusy, false},
-		"one listener": {shoal.ConnectionLimits{Listeners: map[string]shoal.ConnectionLimit{"l": two}}, packets.ServerBusy, false},
-		"address":      {shoal.ConnectionLimits{Address: two}, packets.QuotaExceeded, true},
-		"principal":    {shoal.ConnectionLimits{Principal: two}, packets.QuotaExceeded, true},
+		"broker": {
+			shoal.ConnectionLimits{Broker: two},
+			[2]client{{"a", "192.0.2.1", "u"}, {"b", "192.0.2.2", "v"}},
+			client{"a", "192.0.2.3", "w"},
+			nil,
+			packets.ServerBusy, "this server",
+		},
+		"listener": {
+			shoal.ConnectionLimits{Listener: two},
+			[2]client{{"a", "192.0.2.1", "u"}, {"a", "192.0.2.2", "v"}},
+			client{"a", "192.0.2.3", "w"},
+			&client{"b", "192.0.2.1", "u"}, packets.ServerBusy, "this listener",
+		},
+		"one listener": {
+			shoal.ConnectionLimits{Listener: shoal.ConnectionLimit{Open: 1}, Listeners: map[string]shoal.ConnectionLimit{"a": two}},
+			[2]client{{"a", "192.0.2.1", "u"}, {"a", "192.0.2.2", "v"}},
+			client{"a", "192.0.2.3", "w"},
+			&client{"b", "192.0.2.1", "u"}, packets.ServerBusy, "this listener",
+		},
+		"address": {
+			shoal.ConnectionLimits{Address: two},
+			[2]client{{"a", "192.0.2.1", "u"}, {"b", "192.0.2.1", "v"}},
+			client{"a", "192.0.2.1", "w"},
+			&client{"a", "192.0.2.2", "u"}, packets.QuotaExceeded, "your address",
+		},
+		"addresses of IPv6": {
+			shoal.ConnectionLimits{Address: two},
+			[2]client{{"a", "2001:db8::1", "u"}, {"b", "2001:db8::2", "v"}},
+			client{"a", "2001:db8::3", "w"},
+			&client{"a", "2001:db8:0:1::1", "u"}, packets.QuotaExceeded, "your address",
+		},
+		"principal": {
+			shoal.ConnectionLimits{Principal: two},
+			[2]client{{"a", "192.0.2.1", "u"}, {"b", "192.0.2.2", "u"}},
+			client{"a", "192.0.2.3", "u"},
+			&client{"a", "192.0.2.1", "v"}, packets.QuotaExceeded, "your user",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listeners := map[string]*anywhere{"a": listenAnywhere("a"), "b": listenAnywhere("b")}
+			b := start(t, shoal.WithListener(listeners["a"]), shoal.WithListener(listeners["b"]), shoal.WithConnectionLimits(tc.limits))
+			dial := func(c client, v packets.Version) (*mqtttest.Client, *packets.Connect) {
+				return dialFrom(t, listeners[c.listener], c.ip, v), &packets.Connect{
+					ClientID: c.listener + c.ip + c.user, CleanStart: true, UserName: packets.Some(c.user),
+				}
+			}
+			var in [2]*mqtttest.Client
+			for i, c := range tc.in {
+				cl, p := dial(c, packets.V5)
+				cl.Connect(p)
+				in[i] = cl
+			}
+			for _, v := range []packets.Version{packets.V5, packets.V311, packets.V5} {
+				cl, p := dial(tc.out, v)
+				expectRefused(t, cl, p, tc.code, tc.reason)
+			}
+			if tc.other != nil {
+				cl, p := dial(*tc.other, packets.V5)
+				cl.Connect(p)
+			}
+			in[0].ExpectQuiet()
+			in[0].Disconnect()
+			cl, p := dial(tc.out, packets.V5)
+			cl.Connect(p)
+			again, p := dial(tc.in[0], packets.V5)
+			expectRefused(t, again, p, tc.code, tc.reason)
+			require.GreaterOrEqual(t, b.Metrics().Sessions, 2)
+		})
+	}
+}
+
+// TestConnectionLimitsRate holds that so many come in at once and so many a second after that, whatever becomes of them.
+func TestConnectionLimitsRate(t *testing.T) {
+	limit := shoal.ConnectionLimit{PerSecond: 0.5, Burst: 3}
+	for name, limits := range map[string]shoal.ConnectionLimits{
+		"broker": {Broker: limit}, "listener": {Listeners: map[string]shoal.ConnectionLimit{"a": limit}}, "address": {Address: limit}, "principal": {Principal: limit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b, l := limited(t, shoal.WithConnectionLimits(tc.limits))
-				user := func(id, name string) *packets.Connect {
-					return &packets.Connect{ClientID: id, CleanStart: true, UserName: packets.Some(name)}
+				l := listenAnywhere("a")
+				start(t, shoal.WithListener(l), shoal.WithConnectionLimits(limits))
+				p := &packets.Connect{ClientID: "c", CleanStart: true, UserName: packets.Some("u")}
+				come := func() {
+					cl := dialFrom(t, l, "192.0.2.1", packets.V5)
+					cl.Connect(p)
+					cl.Disconnect()
 				}
-				first, second := dialFrom(t, l, "192.0.2.1", packets.V5), dialFrom(t, l, "192.0.2.1", packets.V5)
-				first.Connect(user("first", "ann"))
-				second.Connect(user("second", "ann"))
-
-				third := dialFrom(t, l, "192.0.2.1", packets.V5)
-				ack := third.TryConnect(user("third", "ann"))
-				require.Equal(t, tc.code, ack.ReasonCode)
-				require.Contains(t, ack.Properties.ReasonString.Value, "as many connections as are allowed")
-				third.ExpectClosed()
-				old := dialFrom(t, l, "192.0.2.1", packets.V311)
-				require.True(t, old.TryConnect(user("old", "ann")).ReasonCode.IsError())
-				old.ExpectClosed()
-
-				stranger := dialFrom(t, l, "198.51.100.7", packets.V5)
-				code := stranger.TryConnect(user("stranger", "bob")).ReasonCode
-				require.Equal(t, tc.other, code == packets.Success, "%v", code)
-				if tc.other {
-					stranger.Disconnect()
+				refused := func() {
+					expectRefused(t, dialFrom(t, l, "192.0.2.1", packets.V5), p, packets.ConnectionRateExceeded, "too fast")
 				}
-				first.Disconnect()
-				synctest.Wait()
-				dialFrom(t, l, "192.0.2.1", packets.V5).Connect(user("third", "ann"))
-				require.Equal(t, 2, b.Metrics().ConnectionsOpen)
+				for range 3 {
+					come()
+				}
+				refused()
+				time.Sleep(2*time.Second - time.Millisecond)
+				refused() // who is refused puts nothing off
+				time.Sleep(time.Millisecond)
+				come()
+				refused()
+				time.Sleep(time.Hour)
+				for range 3 {
+					come()
+				}
+				refused()
 			})
 		})
 	}
 }
 
-// A client that takes its own session over is let in though its old connection has the last place of its user.
-func TestConnectionLimitAndTakeover(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, l := limited(t, shoal.WithConnectionLimits(shoal.ConnectionLimits{Principal: shoal.ConnectionLimit{Open: 1}}))
-		for range 3 {
-			dialFrom(t, l, "192.0.2.1", packets.V5).Connect(asUser("ann"))
-		}
-		p := asUser("ann")
-		p.ClientID = "another"
-		require.Equal(t, packets.QuotaExceeded, dialFrom(t, l, "192.0.2.1", packets.V5).TryConnect(p).ReasonCode)
-	})
-}
-
-func TestConnectionRate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, l := limited(t, shoal.WithConnectionLimits(shoal.ConnectionLimits{Address: shoal.ConnectionLimit{PerSecond: 0.5, Burst: 2}}))
-		try := func(id string) packets.ReasonCode {
-			return dialFrom(t, l, "2001:db8::"+id, packets.V5).TryConnect(&packets.Connect{ClientID: id, CleanStart: true}).ReasonCode
-		}
-		require.Equal(t, packets.Success, try("1"))
-		require.Equal(t, packets.Success, try("2")) // of the same /64
-		require.Equal(t, packets.ConnectionRateExceeded, try("3"))
-		time.Sleep(1900 * time.Millisecond)
-		require.Equal(t, packets.ConnectionRateExceeded, try("4"))
-		time.Sleep(200 * time.Millisecond)
-		require.Equal(t, packets.Success, try("5"))
-		require.Equal(t, packets.Success, dialFrom(t, l, "2001:db8:1::1", packets.V5).TryConnect(&packets.Connect{ClientID: "far", CleanStart: true}).ReasonCode)
-	})
-}
-
-// TestRateWait holds that a publisher that is too fast is slowed down to the rate, in messages and in bytes, and loses nothing.
-func TestRateWait(t *testing.T) {
-	for name, limit := range map[string]shoal.RateLimit{
-		"messages": {MessagesPerSecond: 10, MessagesBurst: 1},
-		"bytes":    {BytesPerSecond: 1000, BytesBurst: 100},
-	} {
-		for _, v := range []packets.Version{packets.V311, packets.V5} {
-			t.Run(fmt.Sprint(name, " ", v), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					b, l := limited(t, shoal.WithRateLimits(shoal.RateLimits{Client: limit}))
-					sub := dialFrom(t, l, "192.0.2.1", v)
-					sub.Connect(&packets.Connect{ClientID: "sub", CleanStart: true})
-					sub.Subscribe(1, "t")
-					pub := dialFrom(t, l, "192.0.2.1", v)
-					pub.Connect(&packets.Connect{ClientID: "pub", CleanStart: true})
-					began := time.Now()
-					payload := string(make([]byte, 93)) // about a hundred bytes with what is around it
-					for i := range 31 {
-						require.Equal(t, packets.Success, pub.Publish(packets.QoS(i%3), "t", payload))
-						sub.ExpectPublish("t", payload)
-					}
-					pub.Quiesce()
-					took := time.Since(began)
-					require.InDelta(t, 3, took.Seconds(), 0.4)
-					require.Zero(t, b.Metrics().Dropped[shoal.DropRateLimited])
-					// Whoever paused may burst again; another client has a limit of its own.
-					time.Sleep(time.Minute)
-					began = time.Now()
-					pub.Publish(1, "u", "x")
-					sub.Publish(1, "u", "x")
-					require.Zero(t, time.Since(began))
-				})
-			})
-		}
+// TestConnectionLimitTakeOver holds that a client can take its own session over though its old connection takes the last place, and
+// that the count is right afterwards.
+func TestConnectionLimitTakeOver(t *testing.T) {
+	b := start(t, shoal.WithConnectionLimits(shoal.ConnectionLimits{Principal: shoal.ConnectionLimit{Open: 1}}))
+	p := &packets.Connect{ClientID: "c", CleanStart: true, UserName: packets.Some("u")}
+	old := dial(t, b, packets.V5)
+	old.Connect(p)
+	for range 3 {
+		fresh := dial(t, b, packets.V5)
+		fresh.Connect(p)
+		old.ExpectDisconnect(packets.SessionTakenOver)
+		expectRefused(t, dial(t, b, packets.V5), &packets.Connect{ClientID: "d", CleanStart: true, UserName: packets.Some("u")}, packets.QuotaExceeded, "your user")
+		old = fresh
+	}
+	for range 3 { // nobody
+		connectWith(t, b, &packets.Connect{CleanStart: true})
 	}
 }
 
-// A listener's limit is one for all of its connections.
-func TestRateOfListener(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, l := limited(t, shoal.WithRateLimits(shoal.RateLimits{Listeners: map[string]shoal.RateLimit{"l": {MessagesPerSecond: 10, MessagesBurst: 1}}}))
-		var pubs []*mqtttest.Client
-		for i := range 3 {
-			cl := dialFrom(t, l, "192.0.2.1", packets.V5)
-			cl.Connect(&packets.Connect{ClientID: strconv.Itoa(i), CleanStart: true})
-			pubs = append(pubs, cl)
-		}
-		began := time.Now()
-		for i := range 21 {
-			pubs[i%3].Publish(1, "t", "m")
-		}
-		require.InDelta(t, 2, time.Since(began).Seconds(), 0.15)
-	})
+// TestConnectionLimitReauthentication holds that a client that becomes somebody else counts for whom it has become.
+func TestConnectionLimitReauthentication(t *testing.T) {
+	b := startWith(t, shoal.WithAuthenticator(newTurns()), shoal.WithConnectionLimits(shoal.ConnectionLimits{Principal: shoal.ConnectionLimit{Open: 1}}))
+	as := func(id, name string) (*mqtttest.Client, *packets.Connect) {
+		p := authConnect("I am " + name)
+		p.ClientID = id
+		return dial(t, b, packets.V5), p
+	}
+	one, p := as("one", "ann")
+	one.Connect(p)
+	one.Send(auth(packets.ReAuthenticate, "I am eve"))
+	expectAuth(t, one, packets.Success, "hello eve")
+	two, p := as("two", "ann")
+	two.Connect(p)
+	three, p := as("three", "eve")
+	expectRefused(t, three, p, packets.QuotaExceeded, "your user")
+	two.Send(auth(packets.ReAuthenticate, "I am eve"))
+	two.ExpectDisconnect(packets.QuotaExceeded)
+	four, p := as("four", "ann")
+	four.Connect(p)
 }
 
-func TestRateRefuse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, l := limited(t, shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{MessagesPerSecond: 1, MessagesBurst: 2, Action: shoal.RateRefuse}}))
-		pub := dialFrom(t, l, "192.0.2.1", packets.V5)
-		pub.Connect(&packets.Connect{ClientID: "pub", CleanStart: true})
-		for _, qos := range []packets.QoS{1, 2} {
-			time.Sleep(time.Minute)
-			pub.Publish(qos, "t", "m")
-			pub.Publish(qos, "t", "m")
-			require.Equal(t, packets.QuotaExceeded, pub.Publish(qos, "t", "m"))
-		}
-		pub.Publish(0, "t", "m")
-		pub.ExpectQuiet()
-		require.Equal(t, uint64(3), b.Metrics().Dropped[shoal.DropRateLimited])
-		time.Sleep(time.Second)
-		require.False(t, pub.Publish(1, "t", "m").IsError())
-
-		// MQTT 3 cannot be told: it waits.
-		old := dialFrom(t, l, "192.0.2.1", packets.V311)
-		old.Connect(&packets.Connect{ClientID: "old", CleanStart: true})
-		began := time.Now()
-		for range 4 {
-			old.Publish(1, "t", "m")
-		}
-		require.InDelta(t, 2, time.Since(began).Seconds(), 0.1)
-		require.Equal(t, uint64(3), b.Metrics().Dropped[shoal.DropRateLimited])
-	})
+// TestConnectionLimitCloses holds that not more than 256 connections beyond a limit are held to be told; further ones are closed at once.
+func TestConnectionLimitCloses(t *testing.T) {
+	b := start(t, shoal.WithConnectionLimits(shoal.ConnectionLimits{Broker: shoal.ConnectionLimit{Open: 1}}))
+	in := connect(t, b, "in")
+	var waiting []*mqtttest.Client
+	for range 256 {
+		waiting = append(waiting, dial(t, b, packets.V5))
+	}
+	dial(t, b, packets.V5).ExpectClosed()
+	p := &packets.Connect{ClientID: "c", CleanStart: true}
+	expectRefused(t, waiting[0], p, packets.ServerBusy, "this server")
+	expectRefused(t, dial(t, b, packets.V5), p, packets.ServerBusy, "this server")
+	in.Disconnect()
+	for _, cl := range waiting[1:] {
+		expectRefused(t, cl, p, packets.ServerBusy, "this server")
+	}
+	dial(t, b, packets.V5).Connect(p)
 }
 
-func TestRateDisconnect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, l := limited(t, shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{BytesPerSecond: 100, Action: shoal.RateDisconnect}}))
-		for qos := range packets.QoS(3) {
-			pub := dialFrom(t, l, "192.0.2.1", packets.V5)
-			pub.Connect(&packets.Connect{ClientID: "pub", CleanStart: true})
-			pub.Publish(0, "t", string(make([]byte, 80)))
-			pub.Send(&packets.Publish{QoS: qos, PacketID: uint16(qos), TopicName: "t", Payload: make([]byte, 80)})
-			d := pub.ExpectDisconnect(packets.MessageRateTooHigh)
-			require.Contains(t, d.Properties.ReasonString.Value, "more than 100 bytes a second")
-		}
-	})
-}
-
-// TestFlapping holds that a client that connects too often is banned for a while, and no other.
-func TestFlapping(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, l := limited(t, shoal.WithFlapping(shoal.Flapping{Connections: 3, Window: time.Minute, Ban: time.Hour}))
-		again := func() {
-			cl := dialFrom(t, l, "192.0.2.1", packets.V5)
-			cl.Connect(asUser("ann"))
-			cl.Disconnect()
-		}
-		for range 3 {
-			again()
-		}
-		time.Sleep(time.Minute + time.Second) // a new window
-		for range 3 {
-			again()
-		}
-		expectBanned(t, dialFrom(t, l, "192.0.2.1", packets.V5), asUser("ann"), "connected more than 3 times")
-		require.Len(t, b.Bans(), 1)
-		dialFrom(t, l, "192.0.2.1", packets.V5).Connect(asUser("bob"))
-		time.Sleep(59 * time.Minute)
-		expectBanned(t, dialFrom(t, l, "192.0.2.1", packets.V311), asUser("ann"), "")
-		time.Sleep(2 * time.Minute)
-		again()
-	})
-}
-
-// TestLimitsAreChecked holds that New names the field and the mend.
+// TestLimitsAreChecked holds that New says what is wrong with them.
 func TestLimitsAreChecked(t *testing.T) {
-	for want, o := range map[string]shoal.Option{
-		"Broker: Open is -1":                   shoal.WithConnectionLimits(shoal.ConnectionLimits{Broker: shoal.ConnectionLimit{Open: -1}}),
-		"Address: PerSecond is NaN":            shoal.WithConnectionLimits(shoal.ConnectionLimits{Address: shoal.ConnectionLimit{PerSecond: math.NaN()}}),
-		"Principal: Burst without PerSecond":   shoal.WithConnectionLimits(shoal.ConnectionLimits{Principal: shoal.ConnectionLimit{Burst: 3}}),
-		`Listeners names "x", which is no`:     shoal.WithConnectionLimits(shoal.ConnectionLimits{Listeners: map[string]shoal.ConnectionLimit{"x": {Open: 1}}}),
-		"Client: MessagesPerSecond is -1":      shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{MessagesPerSecond: -1}}),
-		"Listener: MessagesBurst is -1":        shoal.WithRateLimits(shoal.RateLimits{Listener: shoal.RateLimit{MessagesBurst: -1}}),
-		"Client: a burst without a rate":       shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{BytesBurst: 1}}),
-		"Client: Action is 9":                  shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{Action: 9}}),
-		"WithFlapping: Connections is 0":       shoal.WithFlapping(shoal.Flapping{Window: time.Second, Ban: time.Second}),
-		`WithRateLimits: Listeners names "tcp`: shoal.WithRateLimits(shoal.RateLimits{Listeners: map[string]shoal.RateLimit{"tcp://:1": {}}}),
+	type limit = shoal.ConnectionLimit
+	connections := shoal.WithConnectionLimits
+	rate := func(l shoal.RateLimit) shoal.Option {
+		return shoal.WithRateLimits(shoal.RateLimits{Client: l})
+	}
+	for want, option := range map[string]shoal.Option{
+		"Broker: Open is -1":                     connections(shoal.ConnectionLimits{Broker: limit{Open: -1}}),
+		"Address: PerSecond is NaN":              connections(shoal.ConnectionLimits{Address: limit{PerSecond: math.NaN()}}),
+		"Principal: Burst without PerSecond":     connections(shoal.ConnectionLimits{Principal: limit{Burst: 1}}),
+		"Listeners[inprocess]: Open is -1":       connections(shoal.ConnectionLimits{Listeners: map[string]limit{"inprocess": {Open: -1}}}),
+		`names "x", which is no listener`:        connections(shoal.ConnectionLimits{Listeners: map[string]limit{"x": {}}}),
+		"there are: tcp://127.0.0.1:0, inproces": shoal.WithRateLimits(shoal.RateLimits{Listeners: map[string]shoal.RateLimit{"y": {}}}),
+		"MessagesPerSecond is -1":                rate(shoal.RateLimit{MessagesPerSecond: -1}),
+		"BytesPerSecond +Inf":                    rate(shoal.RateLimit{BytesPerSecond: math.Inf(1)}),
+		"BytesBurst -1":                          rate(shoal.RateLimit{BytesPerSecond: 1, BytesBurst: -1}),
+		"a burst without a rate":                 rate(shoal.RateLimit{MessagesBurst: 1, BytesPerSecond: 1}),
+		"Action is 3":                            rate(shoal.RateLimit{Action: 3}),
+		"Connections is 0, Window 1s":            shoal.WithFlapping(shoal.Flapping{Window: time.Second, Ban: time.Second}),
+		"Ban -1s":                                shoal.WithFlapping(shoal.Flapping{Connections: 1, Window: time.Second, Ban: -time.Second}),
 	} {
-		_, err := shoal.New(shoal.WithAnonymous(), o)
+		_, err := shoal.New(shoal.WithAnonymous(), shoal.WithListen("tcp://127.0.0.1:0"), option)
 		require.ErrorContains(t, err, want)
 	}
+	b, err := shoal.New(shoal.WithAnonymous(), shoal.WithListen("tcp://127.0.0.1:0"), connections(shoal.ConnectionLimits{
+		Listeners: map[string]limit{"tcp://127.0.0.1:0": {Open: 1}, "inprocess": {}},
+	}))
+	require.NoError(t, err)
+	require.NotNil(t, b)
 }

@@ -53,3 +53,28 @@ func TestBanEverywhere(t *testing.T) {
 		require.Error(t, c.Node(0).Broker().Ban(short, shoal.Ban{ClientID: "nobody"}), "a node without the others bans nobody")
 	}, clustertest.WithDisk(), clustertest.WithConfig(func(_ int, cfg *cluster.Config) { cfg.SnapshotEntries = 8 }))
 }
+
+// TestFlappingBansEverywhere holds that a client that connects too often to one node is kept out of all.
+func TestFlappingBansEverywhere(t *testing.T) {
+	in(t, func(t *testing.T, c *clustertest.Cluster) {
+		for range 3 {
+			connect(t, c, 0, "flaps", clean)
+		}
+		refused := func(node int) {
+			t.Helper()
+			cl := dial(t, c, node)
+			cl.sendConnect("flaps", clean)
+			require.Equal(t, packets.Banned, expect[*packets.ConnAck](cl).ReasonCode)
+			cl.closed()
+		}
+		refused(0)
+		time.Sleep(time.Second) // the refusal does not wait until the others know
+		for i := range 3 {
+			refused(i)
+		}
+		time.Sleep(time.Minute)
+		connect(t, c, 1, "flaps", clean)
+	}, clustertest.WithBroker(func(int) []shoal.Option {
+		return []shoal.Option{shoal.WithAnonymous(), shoal.WithFlapping(shoal.Flapping{Connections: 3, Window: time.Minute, Ban: time.Minute})}
+	}))
+}
