@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,26 +12,30 @@ import (
 )
 
 // localRoutes is what this node has subscribers for, and how far the other nodes know. Changes gather while an earlier announcement
-// is under way and go out together: a thousand SUBSCRIBEs that arrive at the same time cost one entry of the agreed order and one barrier.
+// is under way and go out together, in the order in which they came: a thousand SUBSCRIBEs that arrive at the same time cost one entry of the
+// agreed order and one barrier.
 type localRoutes struct {
 	n *clusterNode
 
 	mu      sync.Mutex
-	plain   map[string]int // subscriptions by filter
-	groups  map[string]int // members by "$share/name/filter"
-	dirty   map[string]struct{}
-	gen     uint64            // of the changes that gather
-	settled uint64            // everything up to this generation is known to all
-	changed map[string]uint64 // the generation of the last change of a route that is not settled
+	plain   map[string]int    // subscriptions by filter
+	groups  map[string]int    // members by "$share/name/filter"
+	queue   []string          // to be announced
+	seq     uint64            // of the last in queue; they are numbered as they come
+	settled uint64            // everything up to this number is known to all
+	changed map[string]uint64 // the number of the last change of a route that is not settled
 	done    chan struct{}     // closed, and made anew, when settled grows
 	wake    chan struct{}
 }
 
+// announcedAtOnce is about how many bytes of routes are announced together: so few that a command may have them, and that whoever came first
+// is not kept waiting by all who came after.
+const announcedAtOnce = 1 << 20
+
 func (l *localRoutes) init(n *clusterNode) {
 	l.n = n
 	l.plain, l.groups = make(map[string]int), make(map[string]int)
-	l.dirty, l.changed = make(map[string]struct{}), make(map[string]uint64)
-	l.gen = 1
+	l.changed = make(map[string]uint64)
 	l.done, l.wake = make(chan struct{}), make(chan struct{}, 1)
 }
 
@@ -73,8 +78,12 @@ func (l *localRoutes) refresh(group string) {
 
 // touch notes that a route must be announced. The caller holds l.mu.
 func (l *localRoutes) touch(filter string) {
-	l.dirty[filter] = struct{}{}
-	l.changed[filter] = l.gen
+	if l.changed[filter] > l.seq-uint64(len(l.queue)) {
+		return // it is in the queue, and goes out as it is then
+	}
+	l.seq++
+	l.queue = append(l.queue, filter)
+	l.changed[filter] = l.seq
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -118,27 +127,32 @@ func (l *localRoutes) settle(ctx context.Context, subs []*subscription) error {
 // settleAll returns when all nodes know everything there is now.
 func (l *localRoutes) settleAll(ctx context.Context) error {
 	l.mu.Lock()
-	want := l.gen - 1
-	if len(l.dirty) > 0 {
-		want = l.gen
-	}
+	want := l.seq
 	l.mu.Unlock()
 	return l.await(ctx, want)
 }
 
-func (l *localRoutes) await(ctx context.Context, gen uint64) error {
+// await returns when everything up to a number is settled, or with an error when ctx ended or nothing at all was settled for subscribeTimeout.
+func (l *localRoutes) await(ctx context.Context, seq uint64) error {
+	stalled := time.NewTimer(subscribeTimeout)
+	defer stalled.Stop()
 	for {
 		l.mu.Lock()
-		settled, done := l.settled >= gen, l.done
+		settled, done := l.settled >= seq, l.done
 		l.mu.Unlock()
 		if settled {
 			return nil
 		}
+		stalled.Reset(subscribeTimeout)
+		err := context.DeadlineExceeded
 		select {
 		case <-done:
+			continue
 		case <-ctx.Done():
-			return &Error{ReasonCode: packets.ImplementationSpecificError, Reason: "the cluster did not take the subscription in time; try again", Err: errors.Join(ErrNotReplicated, ctx.Err())}
+			err = ctx.Err()
+		case <-stalled.C:
 		}
+		return &Error{ReasonCode: packets.ImplementationSpecificError, Reason: "the cluster did not take the subscription in time; try again", Err: errors.Join(ErrNotReplicated, err)}
 	}
 }
 
@@ -150,7 +164,14 @@ func (l *localRoutes) announce() {
 		case <-l.n.life.Done():
 			return
 		}
-		for l.announceOnce() != nil {
+		for {
+			more, err := l.announceOnce()
+			if err == nil && !more {
+				break
+			}
+			if err == nil {
+				continue
+			}
 			select {
 			case <-time.After(announceAgain):
 			case <-l.n.life.Done():
@@ -163,43 +184,45 @@ func (l *localRoutes) announce() {
 // announceAgain is the pause after an announcement that failed, for example while this node is not part of the cluster.
 const announceAgain = 100 * time.Millisecond
 
-func (l *localRoutes) announceOnce() error {
+// announceOnce announces the beginning of the queue, and reports whether there is more.
+func (l *localRoutes) announceOnce() (more bool, err error) {
 	l.mu.Lock()
-	if len(l.dirty) == 0 {
+	if len(l.queue) == 0 {
 		l.mu.Unlock()
-		return nil
+		return false, nil
 	}
-	dirty, gen := l.dirty, l.gen
-	l.dirty = make(map[string]struct{})
-	l.gen++
-	cmd := command(cmdRoutes)
-	for filter := range dirty {
-		cmd = l.appendRoute(cmd, filter)
+	cmd, n := command(cmdRoutes), 0
+	for n < len(l.queue) && len(cmd) < announcedAtOnce {
+		cmd = l.appendRoute(cmd, l.queue[n])
+		n++
 	}
+	filters := l.queue[:n:n]
+	l.queue = l.queue[n:]
+	upTo := l.seq - uint64(len(l.queue))
 	l.mu.Unlock()
 
-	_, err := l.n.c.Propose(l.n.life, cmd)
+	_, err = l.n.c.Propose(l.n.life, cmd)
 	if err == nil {
 		err = l.n.c.Barrier(l.n.life)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		for filter := range dirty {
-			l.dirty[filter] = struct{}{}
-			l.changed[filter] = l.gen
-		}
-		return err
+		l.queue = slices.Concat(filters, l.queue) // those that have changed meanwhile are there twice, which does no harm
+		return true, err
 	}
-	l.settled = gen
-	for filter := range dirty {
-		if l.changed[filter] <= gen {
+	l.settled = upTo
+	for _, filter := range filters {
+		if l.changed[filter] <= upTo {
 			delete(l.changed, filter)
 		}
 	}
+	if len(l.queue) == 0 {
+		l.queue = nil
+	}
 	close(l.done)
 	l.done = make(chan struct{})
-	return nil
+	return len(l.queue) > 0, nil
 }
 
 // appendRoute appends the present state of one route. The caller holds l.mu.

@@ -94,13 +94,11 @@ func (c *conn) finishSubscribes(sc *scratch) (ended, bool) {
 	pending := c.subscribing
 	c.subscribing = nil
 	sc.flush() // what follows may take its time
-	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
-	defer cancel()
 	var all []*subscription
 	for i := range pending {
 		all = append(all, pending[i].made...)
 	}
-	if err := c.b.settle(ctx, all); err != nil {
+	if err := c.b.settle(c.b.life, all); err != nil {
 		for i := range pending {
 			c.unmake(&pending[i], err)
 		}
@@ -137,7 +135,8 @@ func (c *conn) unmake(ps *pendingSubscribe, err error) {
 	}
 }
 
-// subscribeTimeout bounds how long a SUBSCRIBE waits for the cluster and the store.
+// subscribeTimeout bounds how long a SUBSCRIBE waits for the store, and for a cluster that takes no subscriptions at all; while it takes
+// those that came before, a SUBSCRIBE waits for its turn.
 const subscribeTimeout = 15 * time.Second
 
 func (c *conn) subscriptionIDs(p *packets.Subscribe) ([]uint32, error) {
@@ -283,7 +282,10 @@ func (b *Broker) settle(ctx context.Context, subs []*subscription) error {
 		return nil
 	}
 	if durable {
-		if err := b.journal.flush(ctx); err != nil {
+		flushing, cancel := context.WithTimeout(ctx, subscribeTimeout)
+		err := b.journal.flush(flushing)
+		cancel()
+		if err != nil {
 			return err
 		}
 	}
