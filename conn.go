@@ -108,11 +108,11 @@ func (c *conn) run() {
 	c.countReceived()
 	c.dropAcks()
 	c.endReauthentication()
+	c.leaveLimits() // before anybody can know that the client can come again
 	if c.established {
 		c.detach()
 	}
 	close(c.stopped)
-	c.leaveLimits() // before the client knows that it can come again
 	c.goodbye(end)
 	if c.established {
 		c.observeDisconnect(end)
