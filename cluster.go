@@ -59,6 +59,12 @@ type Replicator interface {
 	// never. done may be nil. The Replicator keeps cmd.
 	ProposeAsync(cmd []byte, done func(result any, err error))
 
+	// ProposeStable is ProposeAsync for a command that counts as committed once a majority of the nodes has it, and everything before it, on
+	// its disk. Without it a node counts that has it where a killed process leaves it: in the operating system's memory, or in its own if it
+	// has no disk. Stable reports whether this node has a disk; it may be called before Start.
+	ProposeStable(cmd []byte, done func(result any, err error))
+	Stable() bool
+
 	// Barrier returns once every node that may be serving clients has applied everything that was applied on this node
 	// when Barrier was called. It waits for a silent node no longer than that node's lease.
 	Barrier(ctx context.Context) error

@@ -265,14 +265,26 @@ var errNotStarted = fmt.Errorf("%w: %w", shoal.ErrNotReplicated, shoal.ErrNotSta
 
 // ProposeAsync implements shoal.Replicator.
 func (c *Cluster) ProposeAsync(cmd []byte, done func(result any, err error)) {
+	c.proposeAsync((*raftlog.Log).ProposeAsync, cmd, done)
+}
+
+// ProposeStable implements shoal.Replicator.
+func (c *Cluster) ProposeStable(cmd []byte, done func(result any, err error)) {
+	c.proposeAsync((*raftlog.Log).ProposeStable, cmd, done)
+}
+
+func (c *Cluster) proposeAsync(propose func(*raftlog.Log, []byte, func(any, error)), cmd []byte, done func(any, error)) {
 	r := c.running.Load()
 	switch {
 	case r != nil:
-		r.log.ProposeAsync(cmd, done)
+		propose(r.log, cmd, done)
 	case done != nil:
 		go done(nil, errNotStarted)
 	}
 }
+
+// Stable implements shoal.Replicator: a node with a Dir has its log there.
+func (c *Cluster) Stable() bool { return c.cfg.Dir != "" }
 
 // Barrier implements shoal.Replicator.
 func (c *Cluster) Barrier(ctx context.Context) error {

@@ -15,7 +15,7 @@ const (
 	batchCommands = 4096
 	// pendingBytes is how much may wait to be applied; a single command may always.
 	pendingBytes = 64 << 20
-	// maxCommand is what fits into one entry of the log on disk, whose limit is 64 MiB.
+	// maxCommand is the largest command. Everything that is bounded in commands is bounded in bytes by it.
 	maxCommand      = 60 << 20
 	commandOverhead = 64 // what a waiting command costs besides its bytes
 	retryMin        = 10 * time.Millisecond
@@ -32,8 +32,9 @@ var (
 
 // proposal is one command and who waits for it.
 type proposal struct {
-	cmd  []byte
-	done func(any, error)
+	cmd    []byte
+	done   func(any, error)
+	stable bool // it is to be on the disks of a majority
 }
 
 // batch is the entry that is outstanding.
@@ -64,7 +65,8 @@ type batcher struct {
 }
 
 // enqueue takes a command. done is called on the completer's goroutine, or never if there is an error.
-func (b *batcher) enqueue(cmd []byte, done func(any, error)) error {
+func (b *batcher) enqueue(p proposal) error {
+	cmd := p.cmd
 	cost := len(cmd) + commandOverhead
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,7 +78,7 @@ func (b *batcher) enqueue(cmd []byte, done func(any, error)) error {
 	case b.bytes > 0 && b.bytes+cost > pendingBytes:
 		return errPending
 	}
-	b.queue = append(b.queue, proposal{cmd, done})
+	b.queue = append(b.queue, p)
 	b.bytes += cost
 	if len(b.queue) == 1 {
 		b.poke()
@@ -132,6 +134,9 @@ func (b *batcher) next() *batch {
 		b.queue = nil
 	}
 	b.seq += uint64(n)
+	for _, p := range bt.proposals {
+		bt.head.stable = bt.head.stable || p.stable
+	}
 	bt.entry = appendBatchHead(make([]byte, 0, size+len(b.self)+64), bt.head)
 	for _, p := range bt.proposals {
 		bt.entry = appendCommand(bt.entry, p.cmd)
@@ -268,7 +273,7 @@ func (b *batcher) propose(ctx context.Context, cmd []byte) (any, error) {
 		err    error
 	}
 	ch := make(chan outcome, 1)
-	if err := b.enqueue(cmd, func(r any, err error) { ch <- outcome{r, err} }); err != nil {
+	if err := b.enqueue(proposal{cmd: cmd, done: func(r any, err error) { ch <- outcome{r, err} }}); err != nil {
 		return nil, err
 	}
 	select {
@@ -279,13 +284,13 @@ func (b *batcher) propose(ctx context.Context, cmd []byte) (any, error) {
 	}
 }
 
-// proposeAsync is Replicator.ProposeAsync.
-func (b *batcher) proposeAsync(cmd []byte, done func(any, error)) {
-	if done == nil {
-		done = func(any, error) {}
+// proposeAsync is Replicator.ProposeAsync, and ProposeStable.
+func (b *batcher) proposeAsync(p proposal) {
+	if p.done == nil {
+		p.done = func(any, error) {}
 	}
-	if err := b.enqueue(cmd, done); err != nil {
-		b.completer.add(completion{[]proposal{{nil, done}}, nil, err})
+	if err := b.enqueue(p); err != nil {
+		b.completer.add(completion{[]proposal{{done: p.done}}, nil, err})
 	}
 }
 

@@ -10,7 +10,7 @@
 // when the leader changes. The caller gets its result when this node has applied the command.
 //
 // Up to 64 MiB of commands may wait; what comes on top is refused with ErrNotReplicated, as is a command of more than
-// 60 MiB, which the log on disk cannot hold. Without a leader commands wait, each for its context.
+// 60 MiB. Without a leader commands wait, each for its context.
 //
 // # Who is up
 //
@@ -45,6 +45,14 @@
 // a restart does not begin a second cluster. Should a second one come to be nevertheless, for example on the two sides of
 // a partition, the two stay apart: a cluster has an identity, drawn by its first node, and every connection of
 // raft's begins with it.
+//
+// # The log on disk
+//
+// With a Dir the log is in segments there (disklog.go), and votes are in a bbolt file (votes.go). A node that has handed an entry to its operating
+// system answers for it: it outlives the process, and with it the loss of any minority of machines. A proposal made with ProposeStable is
+// not committed before a majority has it, and all before it, on disk. What nobody waits for is on disk 50 ms later. A machine
+// that loses its power in between has forgotten what it answered for, until the leader has sent it again; only if that happens to a
+// majority at the same time can an entry that was committed without ProposeStable be lost.
 //
 // # Snapshots
 //

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
@@ -16,6 +18,7 @@ const (
 	kindBatch = iota + 1
 	kindNodeUp
 	kindNodeDown
+	kindStableBatch // a batch that is committed when a majority has it on disk
 )
 
 var errMalformed = errors.New("raftlog: malformed entry")
@@ -26,10 +29,15 @@ type batchHead struct {
 	incarnation uint64
 	first       uint64
 	count       uint64
+	stable      bool // see kindStableBatch
 }
 
 func appendBatchHead(b []byte, h batchHead) []byte {
-	b = append(b, entryVersion, kindBatch)
+	kind := byte(kindBatch)
+	if h.stable {
+		kind = kindStableBatch
+	}
+	b = append(b, entryVersion, kind)
 	b = nodecodec.AppendString(b, h.node)
 	b = binary.AppendUvarint(b, h.incarnation)
 	b = binary.AppendUvarint(b, h.first)
@@ -55,6 +63,14 @@ func readBatchHead(b []byte) (h batchHead, rest []byte, err error) {
 		return h, nil, errMalformed
 	}
 	return h, b, nil
+}
+
+// needsDisk reports whether an entry counts as stored only once it is on disk: a batch that says so, and what is raft's own.
+func needsDisk(l *raft.Log) bool {
+	if l.Type != raft.LogCommand {
+		return true
+	}
+	return len(l.Data) > 1 && l.Data[0] == entryVersion && l.Data[1] == kindStableBatch
 }
 
 // checkCommands reports whether b holds exactly count commands, so that a batch is applied wholly or not at all.

@@ -72,7 +72,7 @@ func newTestFSM() (*fsm, *recorder) {
 }
 
 func batchOf(node string, incarnation, first uint64, cmds ...string) []byte {
-	b := appendBatchHead(nil, batchHead{node, incarnation, first, uint64(len(cmds))})
+	b := appendBatchHead(nil, batchHead{node: node, incarnation: incarnation, first: first, count: uint64(len(cmds))})
 	for _, c := range cmds {
 		b = appendCommand(b, []byte(c))
 	}
@@ -139,7 +139,7 @@ func FuzzApply(f *testing.F) {
 	f.Add(encodeNodeDown(nodeDown{"a", 1, "b"}))
 	f.Add(batchOf("a", 1, 1, "x", "y"))
 	f.Add([]byte{entryVersion + 1, 0})
-	f.Add(appendBatchHead(nil, batchHead{"a", 1, 1, 1 << 62}))
+	f.Add(appendBatchHead(nil, batchHead{node: "a", incarnation: 1, first: 1, count: 1 << 62}))
 	f.Fuzz(func(t *testing.T, entry []byte) {
 		m, r := newTestFSM()
 		m.apply(1, encodeNodeUp(shoal.Node{Name: "a", Incarnation: 1}))

@@ -102,8 +102,8 @@ func (f *fsm) apply(index uint64, data []byte) {
 	case data[0] != entryVersion:
 		f.log.Error("log entry of a later version is skipped; upgrade this node", "index", index, "version", data[0])
 		return
-	case data[1] == kindBatch:
-		err = f.applyBatch(index, data[2:])
+	case data[1] == kindBatch, data[1] == kindStableBatch:
+		err = f.applyBatch(index, data[1] == kindStableBatch, data[2:])
 	case data[1] == kindNodeUp:
 		err = f.applyNodeUp(index, data[2:])
 	case data[1] == kindNodeDown:
@@ -116,7 +116,7 @@ func (f *fsm) apply(index uint64, data []byte) {
 	}
 }
 
-func (f *fsm) applyBatch(index uint64, data []byte) error {
+func (f *fsm) applyBatch(index uint64, stable bool, data []byte) error {
 	h, rest, err := readBatchHead(data)
 	if err != nil {
 		return err
@@ -124,6 +124,7 @@ func (f *fsm) applyBatch(index uint64, data []byte) error {
 	if err := checkCommands(rest, h.count); err != nil {
 		return err
 	}
+	h.stable = stable
 	own := h.node == f.self
 	m := f.up[h.node]
 	if m == nil || m.node.Incarnation != h.incarnation {

@@ -305,7 +305,14 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (any, error) {
 }
 
 // ProposeAsync is Replicator.ProposeAsync.
-func (l *Log) ProposeAsync(cmd []byte, done func(any, error)) { l.batcher.proposeAsync(cmd, done) }
+func (l *Log) ProposeAsync(cmd []byte, done func(any, error)) {
+	l.batcher.proposeAsync(proposal{cmd: cmd, done: done})
+}
+
+// ProposeStable is Replicator.ProposeStable.
+func (l *Log) ProposeStable(cmd []byte, done func(any, error)) {
+	l.batcher.proposeAsync(proposal{cmd: cmd, done: done, stable: true})
+}
 
 // Close gives up the lease, hands over leadership, says that this node leaves, and stops raft. It takes no longer than
 // twice leaveTimeout and stopTimeout together. It is called once.

@@ -1,0 +1,230 @@
+package raftlog
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal/internal/codec"
+)
+
+// A segment is a file with neighbouring entries of raft's log. It begins with segmentMagic and the index of its first entry, in 8 bytes. Each
+// entry is its length, the CRC-32C of what follows, in 4 bytes each, and then a version, type, term, time, extensions and data.
+//
+// A segment is named after its first index and is only ever appended to, or cut at its end.
+type segment struct {
+	file  *os.File
+	path  string
+	first uint64
+	ends  []int64 // where each entry ends
+	flush flusher
+}
+
+// flusher waits until the disk has what was written to a file: (*os.File).Sync but for tests.
+type flusher func(*os.File) error
+
+const (
+	segmentMagic     = "shoallg1"
+	segmentHeader    = int64(len(segmentMagic)) + 8
+	segmentSuffix    = ".log"
+	recordHeader     = 8
+	logRecordVersion = 1
+)
+
+// errTorn says that what follows in a segment was not written to its end.
+var errTorn = errors.New("incomplete entry")
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // MakeTable keeps it
+
+// createSegment makes an empty segment. What a crash has left of an earlier attempt is in nobody's way.
+func createSegment(dir string, first uint64, flush flusher) (*segment, error) {
+	s := &segment{flush: flush, path: filepath.Join(dir, fmt.Sprintf("%020d%s", first, segmentSuffix)), first: first}
+	var err error
+	if s.file, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+		return nil, err
+	}
+	_, err = s.file.WriteAt(binary.BigEndian.AppendUint64([]byte(segmentMagic), first), 0)
+	if err == nil {
+		err = flush.dir(dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.remove())
+	}
+	return s, nil
+}
+
+// segmentIndex returns the first index of the segment of this name.
+func segmentIndex(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	first, err := strconv.ParseUint(digits, 10, 64)
+	return first, ok && err == nil
+}
+
+// openSegment opens a segment and finds its entries. If it ends in the middle of one, the error is errTorn, and the segment has what is
+// before that.
+func openSegment(path string, first uint64, flush flusher) (*segment, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{file: f, path: path, first: first, flush: flush}
+	r := bufio.NewReaderSize(f, 1<<16)
+	err = s.scan(r)
+	if err != nil && !errors.Is(err, errTorn) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return s, err
+}
+
+func (s *segment) scan(r io.Reader) error {
+	head := make([]byte, segmentHeader)
+	switch _, err := io.ReadFull(r, head); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errTorn
+	case err != nil:
+		return err
+	case string(head[:len(segmentMagic)]) != segmentMagic || binary.BigEndian.Uint64(head[len(segmentMagic):]) != s.first:
+		return fmt.Errorf("%s is not the segment that it is named after", s.path)
+	}
+	var body []byte
+	for at := segmentHeader; ; {
+		body, err := readRecord(r, body)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at += recordHeader + int64(len(body))
+		s.ends = append(s.ends, at)
+	}
+}
+
+// readRecord reads one record into buf, or memory of its own, and returns its body; io.EOF when there is none, errTorn when there is no whole one.
+func readRecord(r io.Reader, buf []byte) ([]byte, error) {
+	var head [recordHeader]byte
+	switch n, err := io.ReadFull(r, head[:]); {
+	case errors.Is(err, io.EOF) && n == 0:
+		return nil, io.EOF
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errTorn
+	case err != nil:
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size == 0 || size > maxRecord {
+		return nil, errTorn
+	}
+	if int(size) > cap(buf) {
+		buf = make([]byte, size)
+	}
+	buf = buf[:size]
+	switch _, err := io.ReadFull(r, buf); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errTorn
+	case err != nil:
+		return nil, err
+	}
+	if crc32.Checksum(buf, castagnoli()) != binary.BigEndian.Uint32(head[4:]) {
+		return nil, errTorn
+	}
+	return buf, nil
+}
+
+// maxRecord is larger than any entry that the batcher makes.
+const maxRecord = 2 * maxCommand
+
+func (s *segment) size() int64 {
+	if len(s.ends) == 0 {
+		return segmentHeader
+	}
+	return s.ends[len(s.ends)-1]
+}
+
+// last returns the index of the last entry, first-1 if there is none.
+func (s *segment) last() uint64 { return s.first + uint64(len(s.ends)) - 1 }
+
+// bounds returns where an entry that the segment has begins and ends.
+func (s *segment) bounds(index uint64) (from, to int64) {
+	i := index - s.first
+	from = segmentHeader
+	if i > 0 {
+		from = s.ends[i-1]
+	}
+	return from, s.ends[i]
+}
+
+// append writes entries behind those that are there. If it fails, the segment is as before, or the error is errBroken, too.
+func (s *segment) append(logs []*raft.Log) error {
+	var buf []byte
+	ends := make([]int64, 0, len(logs))
+	at := s.size()
+	for _, log := range logs {
+		buf = appendRecord(buf, log)
+		ends = append(ends, at+int64(len(buf)))
+	}
+	if _, err := s.file.WriteAt(buf, at); err != nil {
+		if cut := s.file.Truncate(at); cut != nil {
+			return errors.Join(err, cut, errBroken)
+		}
+		return err
+	}
+	s.ends = append(s.ends, ends...)
+	return nil
+}
+
+// cut removes the entries from an index on, durably.
+func (s *segment) cut(from uint64) error {
+	ends := s.ends[:from-s.first]
+	size := segmentHeader
+	if len(ends) > 0 {
+		size = ends[len(ends)-1]
+	}
+	if err := s.file.Truncate(size); err != nil {
+		return err
+	}
+	s.ends = ends
+	return s.flush(s.file)
+}
+
+func (s *segment) remove() error { return errors.Join(s.file.Close(), os.Remove(s.path)) }
+
+// dir waits until the disk has the names in a directory.
+func (f flusher) dir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(d), d.Close())
+}
+
+func appendRecord(b []byte, log *raft.Log) []byte {
+	at := len(b)
+	b = append(b, make([]byte, recordHeader)...)
+	b = appendLogRecord(b, log)
+	body := b[at+recordHeader:]
+	binary.BigEndian.PutUint32(b[at:], uint32(len(body)))
+	binary.BigEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli()))
+	return b
+}
+
+func appendLogRecord(b []byte, log *raft.Log) []byte {
+	b = append(b, logRecordVersion, byte(log.Type))
+	b = codec.AppendUint(b, log.Term)
+	var at int64
+	if !log.AppendedAt.IsZero() {
+		at = log.AppendedAt.UnixNano()
+	}
+	b = codec.AppendUint(b, uint64(at))
+	b = codec.AppendBytes(b, log.Extensions)
+	return codec.AppendBytes(b, log.Data)
+}
