@@ -115,6 +115,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{Config{Name: "c01", Join: []string{"c02"}}, []string{"Join", "c02"}},
 		{Config{Name: "c01", LeaseDuration: time.Millisecond}, []string{"LeaseDuration"}},
 		{Config{Name: "c01", HeartbeatTimeout: time.Second}, []string{"ElectionTimeout"}},
+		{Config{Name: "c01", Voters: -1}, []string{"Voters"}},
 		{Config{Name: "c01", Attributes: map[string]string{"raft": "x"}}, []string{"Attributes", "raft"}},
 		{Config{Name: "c01", Attributes: map[string]string{"x": string(make([]byte, 500))}}, []string{"Attributes"}},
 	}

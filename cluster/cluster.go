@@ -170,7 +170,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 		Renamed:       c.gossip.Announce,
 		Dial:          c.dialRaft(mesh),
 		LeaseDuration: c.cfg.LeaseDuration, HeartbeatTimeout: c.cfg.HeartbeatTimeout, ElectionTimeout: c.cfg.ElectionTimeout,
-		RemoveLostAfter: c.cfg.RemoveLostAfter, SnapshotEntries: c.cfg.SnapshotEntries, SnapshotBytes: c.cfg.SnapshotBytes,
+		RemoveLostAfter: c.cfg.RemoveLostAfter, Voters: c.cfg.Voters, SnapshotEntries: c.cfg.SnapshotEntries, SnapshotBytes: c.cfg.SnapshotBytes,
 	}
 	if c.cfg.RaftOverGRPC {
 		rc.Addr = tunnelPrefix + self.Name
@@ -322,6 +322,8 @@ type Status struct {
 	Leader string
 	// Nodes are up, in the order of their names.
 	Nodes []shoal.Node
+	// Voters are the nodes that decide, those that are away and not removed yet included, in the order of their names; see Config.Voters.
+	Voters []string
 	// Serving reports whether this node holds a lease.
 	Serving bool
 	// AppliedIndex is the last log entry that was applied here.
@@ -334,9 +336,22 @@ func (c *Cluster) Status() Status {
 	if r == nil {
 		return Status{}
 	}
-	s := Status{Serving: r.log.Serving()}
-	s.Leader, s.Nodes, s.AppliedIndex = r.log.State()
-	return s
+	s := r.log.State()
+	return Status{Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters, Serving: r.log.Serving(), AppliedIndex: s.Applied}
+}
+
+// Remove takes a node that will not come back out of the cluster at once, instead of after Config.RemoveLostAfter, so that it does not count for
+// the majority any more. Any node can be asked. The node must not run; it is an error if it does, or while there is no majority to agree. If
+// it is started again after all, it is welcome like any other. It is no error if the cluster does not know the node.
+func (c *Cluster) Remove(ctx context.Context, node string) error {
+	r := c.running.Load()
+	if r == nil {
+		return shoal.ErrNotStarted
+	}
+	if err := r.log.Remove(ctx, node); err != nil {
+		return fmt.Errorf("cluster: removing node %s: %w", node, err)
+	}
+	return nil
 }
 
 // Close implements shoal.Replicator. It takes a few seconds at most. Later and concurrent calls wait for the first and

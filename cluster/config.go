@@ -27,6 +27,7 @@ const (
 	DefaultHeartbeatTimeout = 350 * time.Millisecond
 	DefaultElectionTimeout  = 350 * time.Millisecond
 	DefaultRemoveLostAfter  = 10 * time.Minute
+	DefaultVoters           = 5
 	DefaultSnapshotEntries  = 8192
 	DefaultSnapshotBytes    = 64 << 20
 )
@@ -78,8 +79,15 @@ type Config struct {
 	LeaseDuration time.Duration
 	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults DefaultHeartbeatTimeout and DefaultElectionTimeout.
 	HeartbeatTimeout, ElectionTimeout time.Duration
-	// RemoveLostAfter is how long a node that is gone counts for the majority. Default DefaultRemoveLostAfter.
+	// RemoveLostAfter is how long a node that is gone, lost or stopped, counts for the majority; Cluster.Remove does it at once. Its sessions
+	// have been taken over long before that, and it is welcome whenever it comes back, with its data or without. Nodes are removed by a majority of those
+	// that count: when that is lost, nobody is removed, and the cluster waits for as many of the others as make one. A new leader counts the time
+	// anew. Default DefaultRemoveLostAfter.
 	RemoveLostAfter time.Duration
+	// Voters is how many nodes decide by majority. Further nodes follow: they serve clients like any other, and take the place of a voter that is
+	// removed. Five voters survive the loss of two at once; with each more, every decision waits for more nodes, and gains nothing
+	// that most clusters need. All nodes should have the same. Default DefaultVoters.
+	Voters int
 	// SnapshotEntries and SnapshotBytes are how much log makes a snapshot, whichever comes first. Defaults
 	// DefaultSnapshotEntries and DefaultSnapshotBytes.
 	SnapshotEntries, SnapshotBytes uint64
@@ -92,6 +100,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HeartbeatTimeout, DefaultHeartbeatTimeout)
 	setDefault(&c.ElectionTimeout, DefaultElectionTimeout)
 	setDefault(&c.RemoveLostAfter, DefaultRemoveLostAfter)
+	setDefault(&c.Voters, DefaultVoters)
 	setDefault(&c.SnapshotEntries, DefaultSnapshotEntries)
 	setDefault(&c.SnapshotBytes, DefaultSnapshotBytes)
 	if c.Network == nil {
@@ -160,6 +169,9 @@ func (c Config) validate() error {
 	}
 	if c.ElectionTimeout < c.HeartbeatTimeout {
 		bad("ElectionTimeout", "%s is shorter than HeartbeatTimeout, %s; make it at least as long", c.ElectionTimeout, c.HeartbeatTimeout)
+	}
+	if c.Voters < 0 {
+		bad("Voters", "%d is negative; use an odd number such as 3 or 5, or 0 for %d", c.Voters, DefaultVoters)
 	}
 	for _, reserved := range []string{attributePeer, attributeRaft} {
 		if _, ok := c.Attributes[reserved]; ok {

@@ -5,7 +5,16 @@
 //	shoal.WithCluster(cluster.New(cluster.Config{Name: "c02", Join: []string{"10.0.0.1:7946"}, GossipPort: 7946, BindIP: "10.0.0.2"}))
 //
 // One node is told to bootstrap; the others join through any member, in any order. A cluster of three survives the loss of
-// any one node. Nodes restart with the same Dir, or without.
+// any one node, one of five the loss of any two. Nodes restart with the same Dir, or without.
+//
+// # Membership
+//
+// A node that is stopped or lost keeps its place for Config.RemoveLostAfter, so that a restart, or a failure in the middle of
+// one, changes nothing about who decides. After that, or when an operator calls Cluster.Remove, it does not count any more; should
+// it come back, it is welcome. To replace a node, start the new one, stop the old one and remove it: one at a time, that can go on for ever.
+//
+// Decisions need a majority of the voters: Config.Voters says how many nodes are. While a majority is gone, nobody serves,
+// and nothing is lost: when as many as make a majority are back, with their Dir, the cluster goes on by itself.
 //
 // # Trust
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -38,6 +39,8 @@ type Node struct {
 	Name string
 
 	mu      sync.Mutex
+	at      string // the host it runs on
+	moves   int
 	host    *memnet.Host
 	broker  *shoal.Broker
 	cluster *cluster.Cluster
@@ -51,6 +54,20 @@ func (n *Node) Broker() *shoal.Broker {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.broker
+}
+
+// Cluster returns the node's part in the cluster as of now; nil while the node is down.
+func (n *Node) Cluster() *cluster.Cluster {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cluster
+}
+
+// Host returns the name of the host that the node runs on. It is the node's own name until StartElsewhere.
+func (n *Node) Host() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.at
 }
 
 // Status returns the cluster as the node sees it; the zero value while the node is down.
@@ -111,7 +128,7 @@ func New(t testing.TB, nodes int, opts ...Option) *Cluster {
 		c.dir = t.TempDir()
 	}
 	for i := range nodes {
-		c.nodes = append(c.nodes, &Node{Name: fmt.Sprintf("c%02d", i+1)})
+		c.nodes = append(c.nodes, newNode(i))
 		c.net.Host(c.nodes[i].Name) // fixes the addresses
 	}
 	t.Cleanup(c.stop)
@@ -124,13 +141,28 @@ func New(t testing.TB, nodes int, opts ...Option) *Cluster {
 	return c
 }
 
-// Nodes returns the number of nodes.
+func newNode(i int) *Node {
+	name := fmt.Sprintf("c%02d", i+1)
+	return &Node{Name: name, at: name}
+}
+
+// Add starts one node more, which joins the others, and waits until it serves. It returns the node's number.
+func (c *Cluster) Add() int {
+	c.t.Helper()
+	i := len(c.nodes)
+	c.nodes = append(c.nodes, newNode(i))
+	c.start(i)
+	c.AwaitServing(i)
+	return i
+}
+
+// Nodes returns the number of nodes, those that are down included.
 func (c *Cluster) Nodes() int { return len(c.nodes) }
 
 // Node returns a node. i counts from 0.
 func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
 
-// Network returns the network, for what Cluster has no method for. The host of node i has its name; clients are on the host "client".
+// Network returns the network, for what Cluster has no method for. A node's host is Node.Host; clients are on the host "client".
 func (c *Cluster) Network() *memnet.Network { return c.net }
 
 func (c *Cluster) start(i int) {
@@ -139,13 +171,13 @@ func (c *Cluster) start(i int) {
 	if n.dead != nil {
 		<-n.dead // it holds its files until then
 	}
-	host := c.net.Host(n.Name)
+	host := c.net.Host(n.Host())
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
 		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: host, Logger: c.opts.logger,
 	}
 	for _, other := range c.nodes {
-		cfg.Join = append(cfg.Join, other.Name+":7946")
+		cfg.Join = append(cfg.Join, other.Host()+":7946")
 	}
 	if c.opts.onDisk {
 		cfg.Dir = filepath.Join(c.dir, n.Name, "raft")
@@ -214,11 +246,11 @@ func (c *Cluster) DialWebSocket(t testing.TB, i int) net.Conn {
 
 // WebSocketURL returns where a node listens for WebSocket connections, on the cluster's network. The cluster needs WithWebSocket.
 func (c *Cluster) WebSocketURL(i int) string {
-	return "ws://" + net.JoinHostPort(c.nodes[i].Name, webSocketPort) + "/mqtt"
+	return "ws://" + net.JoinHostPort(c.nodes[i].Host(), webSocketPort) + "/mqtt"
 }
 
 func (c *Cluster) reach(ctx context.Context, i int, port string) (net.Conn, error) {
-	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Name, port))
+	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Host(), port))
 }
 
 func (c *Cluster) dial(t testing.TB, i int, dial func(context.Context) (net.Conn, error)) net.Conn {
@@ -238,34 +270,34 @@ func (c *Cluster) DialContext(ctx context.Context, i int) (net.Conn, error) {
 	return c.reach(ctx, i, mqttPort)
 }
 
-func (c *Cluster) names(nodes []int) []string {
-	names := make([]string, len(nodes))
+func (c *Cluster) hosts(nodes []int) []string {
+	hosts := make([]string, len(nodes))
 	for i, n := range nodes {
-		names[i] = c.nodes[n].Name
+		hosts[i] = c.nodes[n].Host()
 	}
-	return names
+	return hosts
 }
 
 // Partition cuts all links between nodes of different groups. Clients still reach every node.
 func (c *Cluster) Partition(groups ...[]int) {
 	named := make([][]string, len(groups))
 	for i, g := range groups {
-		named[i] = c.names(g)
+		named[i] = c.hosts(g)
 	}
 	c.net.Partition(named...)
 }
 
 // Cut cuts the link from one node to another, in that direction only.
-func (c *Cluster) Cut(from, to int) { c.net.Cut(c.nodes[from].Name, c.nodes[to].Name) }
+func (c *Cluster) Cut(from, to int) { c.net.Cut(c.nodes[from].Host(), c.nodes[to].Host()) }
 
 // Heal mends all links.
 func (c *Cluster) Heal() { c.net.Heal() }
 
 // Pause makes a node stand still, as SIGSTOP does, and Resume lets it go on; see memnet.Network.Pause for what that means here.
-func (c *Cluster) Pause(i int) { c.net.Pause(c.nodes[i].Name) }
+func (c *Cluster) Pause(i int) { c.net.Pause(c.nodes[i].Host()) }
 
 // Resume ends a Pause.
-func (c *Cluster) Resume(i int) { c.net.Resume(c.nodes[i].Name) }
+func (c *Cluster) Resume(i int) { c.net.Resume(c.nodes[i].Host()) }
 
 // Kill ends a node as kill -9 would: nobody is told, nothing more is sent or stored.
 func (c *Cluster) Kill(i int) {
@@ -281,7 +313,7 @@ func (c *Cluster) Kill(i int) {
 	if d != nil {
 		d.pull()
 	}
-	c.net.Kill(n.Name)
+	c.net.Kill(n.Host())
 	// What is left of it in this process can reach nobody any more; it only has to go.
 	dead := make(chan struct{})
 	n.dead = dead
@@ -306,7 +338,7 @@ func (c *Cluster) Stop(i int) {
 	if err := b.Shutdown(ctx); err != nil {
 		c.t.Errorf("clustertest: node %s did not stop cleanly: %v", n.Name, err)
 	}
-	c.net.Kill(n.Name)
+	c.net.Kill(n.Host())
 }
 
 // Restart starts a node again that was killed or stopped, at the same address, and waits until it serves.
@@ -323,6 +355,35 @@ func (c *Cluster) StartAgain(i int) {
 		c.t.Fatalf("clustertest: node %s is running", c.nodes[i].Name)
 	}
 	c.start(i)
+}
+
+// StartElsewhere is StartAgain on another host: the node has its name and its data, and other addresses.
+func (c *Cluster) StartElsewhere(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	n.mu.Lock()
+	n.moves++
+	n.at = fmt.Sprintf("%s-%d", n.Name, n.moves)
+	n.mu.Unlock()
+	c.StartAgain(i)
+}
+
+// Wipe removes everything that a node which is down has stored.
+func (c *Cluster) Wipe(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	if n.Broker() != nil {
+		c.t.Fatalf("clustertest: node %s is running", n.Name)
+	}
+	if n.dead != nil {
+		<-n.dead
+	}
+	if c.dir == "" {
+		return
+	}
+	if err := os.RemoveAll(filepath.Join(c.dir, n.Name)); err != nil {
+		c.t.Fatalf("clustertest: node %s: %v", n.Name, err)
+	}
 }
 
 func (c *Cluster) stop() {

@@ -24,6 +24,7 @@ const (
 	opReached            // an index; the answer is empty, and comes once that has been applied
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
 	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one
+	opRemove             // a name, to the leader: the node is not to count any more; the answer is empty, or a byte if the node runs
 )
 
 // Answers to opState.
@@ -68,6 +69,8 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 		return l.serveApplied(body)
 	case opState:
 		return l.serveState(), nil
+	case opRemove:
+		return l.serveRemove(body)
 	}
 	return nil, fmt.Errorf("%w: kind %d from node %s", errRequest, req[1], from)
 }

@@ -34,7 +34,8 @@
 // # Voters
 //
 // A server's ID in raft is the node's name. The leader adds live nodes: as non-voters first, as voters once they have
-// caught up. A node that is gone stays a voter until RemoveLostAfter has passed; a failed probe removes nobody.
+// caught up, as long as there are fewer than Config.Voters. A node that is gone stays a voter until RemoveLostAfter has passed, or an operator
+// says that it will not come back; a failed probe removes nobody. Then one of those that were too many takes its place.
 // Addresses come from gossip at the moment of dialling, so that a whole cluster may come back at other addresses.
 //
 // A node that restarts without its log, because it keeps it in memory, has forgotten whom it voted for and what it

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,7 @@ type Config struct {
 	HeartbeatTimeout time.Duration
 	ElectionTimeout  time.Duration
 	RemoveLostAfter  time.Duration
+	Voters           int // how many nodes decide
 	SnapshotEntries  uint64
 	SnapshotBytes    uint64
 }
@@ -345,12 +347,27 @@ func (l *Log) Close() error {
 	return err
 }
 
-// State returns the leader's name, the nodes that are up and the applied index, as this node sees them.
-func (l *Log) State() (leader string, nodes []shoal.Node, applied uint64) {
+// State is the cluster as a node sees it.
+type State struct {
+	Leader  string
+	Nodes   []shoal.Node // that are up
+	Voters  []string
+	Applied uint64
+}
+
+// State returns what this node knows of the cluster.
+func (l *Log) State() State {
 	_, id := l.raft.LeaderWithID()
-	members := l.fsm.members()
-	for _, m := range members {
-		nodes = append(nodes, m.node)
+	s := State{Leader: string(id), Applied: l.fsm.watch.applied.Load()}
+	for _, m := range l.fsm.members() {
+		s.Nodes = append(s.Nodes, m.node)
 	}
-	return string(id), nodes, l.fsm.watch.applied.Load()
+	servers, _ := l.servers() // none after Close
+	for _, v := range servers {
+		if v.Suffrage == raft.Voter {
+			s.Voters = append(s.Voters, string(v.ID))
+		}
+	}
+	slices.Sort(s.Voters)
+	return s
 }

@@ -8,14 +8,19 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
 const (
 	reconcileInterval = time.Second
 	stateTimeout      = 300 * time.Millisecond
+	removeTimeout     = 5 * time.Second
 )
 
-var errNotVoter = errors.New("it is not a voter yet")
+var (
+	errNotServer = errors.New("raft does not know it yet")
+	errRunning   = errors.New("it is running: stop it first")
+)
 
 // SetPeers is Replicator.SetPeers.
 func (l *Log) SetPeers(live []shoal.Node) {
@@ -66,7 +71,7 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 			absent[s.ID] = time.Now()
 		} else if _, isUp, _, _ := l.fsm.member(string(s.ID)); !isUp && time.Since(since) >= l.cfg.RemoveLostAfter {
 			l.cfg.Logger.Info("node is no longer part of the cluster", "node", string(s.ID), "absent", l.cfg.RemoveLostAfter)
-			errs = append(errs, l.gate.do(func() error { return l.raft.RemoveServer(s.ID, 0, enqueueTimeout).Error() }))
+			errs = append(errs, l.removeServer(s.ID))
 			delete(absent, s.ID)
 		}
 	}
@@ -78,7 +83,77 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 		}
 		errs = append(errs, r.invite(ctx, name, addr))
 	}
+	errs = append(errs, r.promote(servers, live))
 	return errors.Join(errs...)
+}
+
+// promote makes a voter of a node that is up and was one too many, when a voter has gone.
+func (r *reign) promote(servers []raft.Server, live map[string]string) error {
+	if countVoters(servers) >= r.log.cfg.Voters {
+		return nil
+	}
+	for _, s := range servers {
+		_, isUp, _, _ := r.log.fsm.member(string(s.ID))
+		if _, ok := live[string(s.ID)]; ok && isUp && s.Suffrage != raft.Voter {
+			r.log.cfg.Logger.Info("node becomes a voter", "node", string(s.ID))
+			return r.log.addVoter(s.ID, s.Address) // one at a time: each changes what a majority is
+		}
+	}
+	return nil
+}
+
+func countVoters(servers []raft.Server) (n int) {
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// Remove takes a node that does not run out of the cluster at once, instead of after RemoveLostAfter.
+func (l *Log) Remove(ctx context.Context, name string) error {
+	for {
+		answer, err := l.toLeader(ctx, removeTimeout, opRemove, nodecodec.AppendString(nil, name))
+		switch {
+		case err == nil && len(answer) > 0:
+			return errRunning
+		case err == nil:
+			return nil
+		}
+		select {
+		case <-l.leaderChanged():
+		case <-time.After(retryMax):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// serveRemove answers nothing, or a byte if the node is running.
+func (l *Log) serveRemove(body []byte) ([]byte, error) {
+	name, _, err := nodecodec.String(body)
+	if err != nil {
+		return nil, errRequest
+	}
+	if l.reign.Load() == nil {
+		return nil, errNotLeader
+	}
+	_, seen := l.book.live()[name]
+	if _, isUp, _, _ := l.fsm.member(name); seen || isUp {
+		return []byte{1}, nil
+	}
+	servers, err := l.servers()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range servers {
+		if string(s.ID) == name {
+			l.cfg.Logger.Info("node is removed from the cluster", "node", name)
+			return nil, l.removeServer(s.ID)
+		}
+	}
+	return nil, nil
 }
 
 // invite adds a node that is new here, unless it is part of another cluster.
@@ -100,7 +175,7 @@ func (r *reign) invite(ctx context.Context, name, addr string) error {
 	return r.log.addNonvoter(raft.ServerID(name), raft.ServerAddress(addr))
 }
 
-// admit makes a voter of a node that has caught up.
+// admit makes a voter of a node that has caught up, unless there are enough.
 func (r *reign) admit(name string) error {
 	servers, err := r.log.servers()
 	if err != nil {
@@ -109,13 +184,13 @@ func (r *reign) admit(name string) error {
 	for _, s := range servers {
 		switch {
 		case string(s.ID) != name:
-		case s.Suffrage == raft.Voter:
+		case s.Suffrage == raft.Voter, countVoters(servers) >= r.log.cfg.Voters:
 			return nil
 		default:
 			return r.log.addVoter(s.ID, s.Address)
 		}
 	}
-	return errNotVoter
+	return errNotServer
 }
 
 func (l *Log) addVoter(id raft.ServerID, addr raft.ServerAddress) error {
@@ -124,6 +199,10 @@ func (l *Log) addVoter(id raft.ServerID, addr raft.ServerAddress) error {
 
 func (l *Log) addNonvoter(id raft.ServerID, addr raft.ServerAddress) error {
 	return l.gate.do(func() error { return l.raft.AddNonvoter(id, addr, 0, enqueueTimeout).Error() })
+}
+
+func (l *Log) removeServer(id raft.ServerID) error {
+	return l.gate.do(func() error { return l.raft.RemoveServer(id, 0, enqueueTimeout).Error() })
 }
 
 func (l *Log) servers() ([]raft.Server, error) {
