@@ -69,7 +69,7 @@ func (b *Broker) changeBan(ctx context.Context, ban Ban, lift bool) (found bool,
 	if found, err = b.applyBan(ban, lift, now); err != nil || b.journal == nil {
 		return found, err
 	}
-	return found, b.journal.flush(ctx)
+	return found, b.journal.flush(ctx, b.durability)
 }
 
 // applyBan makes or lifts a ban. In a cluster it is called in the agreed order, with the time of whoever proposed it, so that all nodes do

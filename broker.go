@@ -40,6 +40,7 @@ type Broker struct {
 	groups     groups
 	retained   retained
 	bans       bans
+	durability Durability  // of what comes by no listener and says nothing else
 	connLimits *connLimits // nil: no limits
 	rateLimits *rateLimits // nil: no limits
 	flaps      *flaps      // nil: nobody counts
@@ -100,6 +101,7 @@ func New(opts ...Option) (*Broker, error) {
 	if b.log = b.cfg.logger; b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
+	b.durability = b.cfg.durabilities.of("")
 	b.auth = b.cfg.auth[0]
 	b.authz, _ = b.auth.(Authorizer)
 	if b.enhanced, _ = b.auth.(EnhancedAuthenticator); b.enhanced != nil {

@@ -26,6 +26,8 @@ type conn struct {
 	rd       *wire.Reader
 	listener string
 	started  time.Time
+	// durability is what the listener has for what says nothing else.
+	durability Durability
 
 	// Set by the CONNECT, not changed afterwards.
 	s           *session
@@ -83,6 +85,7 @@ func newConn(b *Broker, nc net.Conn, listener string) *conn {
 		version: packets.V311,
 	}
 	c.out.Pool = &b.pool
+	c.durability = b.cfg.durabilities.of(listener)
 	return c
 }
 

@@ -123,7 +123,7 @@ func (s *session) awaitKept() {
 		if c != nil {
 			c.flush()
 		}
-	})
+	}, DurabilityQuorum)
 }
 
 func (s *session) logEnd() {

@@ -137,7 +137,7 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	if r.inherited != 0 {
 		flags |= forwardInherited
 	}
-	b = append(b, flags)
+	b = append(b, flags, byte(r.durability))
 	if r.inherited != 0 {
 		b = codec.AppendUint(b, r.inherited)
 	}
@@ -170,7 +170,11 @@ func (n *clusterNode) retain(r *routing) {
 	}
 	a := r.acceptance()
 	a.add()
-	n.c.ProposeAsync(cmd, func(_ any, err error) {
+	propose := n.c.ProposeAsync
+	if r.durability == DurabilityFsync {
+		propose = n.c.ProposeStable
+	}
+	propose(cmd, func(_ any, err error) {
 		if err != nil && !errors.Is(err, ErrResultUnknown) {
 			a.finish(packets.ImplementationSpecificError)
 			return

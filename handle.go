@@ -106,7 +106,7 @@ func (c *conn) handlePubRec(sc *scratch, id uint16, code packets.ReasonCode) {
 			c.s.release(c, rel)
 		}
 	}
-	c.b.journal.await(a)
+	c.b.journal.await(a, c.durability)
 	a.finish(packets.Success)
 }
 
@@ -179,7 +179,7 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 		return
 	}
 	s.core.Finish()
-	if !s.durable {
+	if !s.durable || c.durability == DurabilityMemory {
 		c.answer(slot)
 		sc.soil(c)
 		return
@@ -188,7 +188,7 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 	p := new(pendingAnswer)
 	slot.pending = p
 	c.answer(slot)
-	c.b.journal.later(func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) }) // PUBCOMP cannot fail; the journal tries again
+	c.b.journal.later(func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) }, c.durability) // PUBCOMP cannot fail; the journal tries again
 }
 
 // handleDisconnect takes the client's leave.

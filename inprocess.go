@@ -53,6 +53,7 @@ func (b *Broker) publish(m *Message, publisher string, then func(packets.ReasonC
 	p := publishOf(m)
 	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
 	sc.r.begin(&p, publisher, b.sessions.get(publisher), sc)
+	sc.r.durability = firstOf(m.Durability, sc.r.durability)
 	b.route(sc)
 	a := sc.r.wait
 	sc.release()
@@ -118,7 +119,7 @@ func (b *Broker) Subscribe(ctx context.Context, filters []string, opts Subscribe
 	for _, sub := range l.subs {
 		b.addSubscription(sub, nil)
 	}
-	if err := b.settle(ctx, l.subs); err != nil {
+	if err := b.settle(ctx, l.subs, b.durability); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	sc := b.scratch()

@@ -15,38 +15,35 @@ type journal struct {
 	replication *replication // nil: nothing goes to the other nodes
 }
 
-// await makes a wait until everything written so far is durable.
-func (j *journal) await(a *acceptance) {
-	if j.store != nil {
+// await makes a wait until everything written so far is as durable as that.
+func (j *journal) await(a *acceptance, d Durability) {
+	switch {
+	case d == DurabilityMemory:
+	case j.replication != nil: // the store of its own is for the node's next start without the others
+		j.replication.await(a, d == DurabilityFsync)
+	default:
 		j.store.await(a)
 	}
-	if j.replication != nil {
-		j.replication.await(a)
-	}
 }
 
-// later calls fn when everything written so far is durable, or is not to be. It never calls it before it returns, so that the caller may hold a
-// lock that fn takes.
-func (j *journal) later(fn func(packets.ReasonCode)) {
-	a := newAcceptance() // this count stands for the last place
+// later calls fn when everything written so far is as durable as that, or is not to be; DurabilityMemory is taken for DurabilityQuorum. It
+// never calls it before it returns, so that the caller may hold a lock that fn takes.
+func (j *journal) later(fn func(packets.ReasonCode), d Durability) {
+	a := newAcceptance()
 	a.then = fn
-	if j.store != nil && j.replication != nil {
-		a.add()
-	}
-	if j.store != nil {
-		j.store.enqueue(a)
-	}
 	if j.replication != nil {
-		j.replication.enqueue(a)
+		j.replication.enqueue(a, d == DurabilityFsync)
+		return
 	}
+	j.store.enqueue(a)
 }
 
-// flush returns when everything written so far is durable.
-func (j *journal) flush(ctx context.Context) error {
+// flush returns when everything written so far is as durable as that.
+func (j *journal) flush(ctx context.Context, d Durability) error {
 	done := make(chan packets.ReasonCode, 1)
 	a := newAcceptance()
 	a.then = func(c packets.ReasonCode) { done <- c }
-	j.await(a)
+	j.await(a, d)
 	a.finish(packets.Success)
 	select {
 	case c := <-done:

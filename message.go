@@ -19,6 +19,9 @@ type Message struct {
 	Properties packets.Properties
 	// Publisher is the ClientID of the client that published it, "" for the program itself. Publish ignores it.
 	Publisher string
+	// Durability says where the message must be before Publish returns; by default what WithDurability says. On what the broker hands
+	// out it is DurabilityDefault.
+	Durability Durability
 }
 
 // DropReason says why a message was dropped, in metrics and in MessageDropped events.

@@ -31,6 +31,7 @@ type config struct {
 	responseInformation func(ClientInfo) string
 	perSubscription     bool
 	connLimits          ConnectionLimits
+	durabilities        Durabilities
 	rateLimits          RateLimits
 	flapping            *Flapping
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
@@ -245,6 +246,11 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 	errs = append(errs, c.limits.validate(), c.caps.validate(), validateStrategies(c.strategies))
 	names := c.listenerNames()
 	errs = append(errs, c.flapping.validate(), c.connLimits.validate(names), c.rateLimits.validate(names))
+	var cl Cluster
+	if len(c.cluster) > 0 {
+		cl = c.cluster[0]
+	}
+	errs = append(errs, c.durabilities.validate(names, cl))
 	return endpoints, errors.Join(errs...)
 }
 

@@ -113,8 +113,7 @@ func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name str
 	sc := n.b.scratch()
 	p := publishOfMessage(m)
 	r := &sc.r
-	r.reset()
-	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, m.Publisher, sc.nano, m.ID, m.Expires, m
+	r.again(&p, m, sc.nano)
 	taken = n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
 	a := r.wait

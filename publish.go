@@ -223,6 +223,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 		return c.refusedPublish(sc, p, code)
 	}
 	sc.r.begin(p, c.clientID, s, sc)
+	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
 	matched := sc.b.route(sc)
 	if qos == 2 {
 		c.received(sc, id)
@@ -267,7 +268,7 @@ func (c *conn) received(sc *scratch, id uint16) {
 	durable := s.durable
 	s.mu.Unlock()
 	if durable {
-		sc.b.journal.await(sc.r.acceptance())
+		sc.b.journal.await(sc.r.acceptance(), sc.r.durability)
 	}
 }
 

@@ -56,17 +56,18 @@ var errGivenUp = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the node
 
 // forwarded is one message from another node. It refers to the batch.
 type forwarded struct {
-	flags     byte
-	p         packets.Publish
-	id        msgID
-	publisher string
-	expires   int64
-	groups    []string
-	inherited uint64
+	flags      byte
+	durability Durability
+	p          packets.Publish
+	id         msgID
+	publisher  string
+	expires    int64
+	groups     []string
+	inherited  uint64
 }
 
 func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
-	f.flags = rd.Byte()
+	f.flags, f.durability = rd.Byte(), Durability(rd.Byte())
 	f.p.QoS, f.p.Retain = packets.QoS(f.flags&3), f.flags&flagRetain != 0
 	if f.flags&forwardInherited != 0 {
 		f.inherited = rd.Uint()
@@ -102,6 +103,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r := &sc.r
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
+	r.durability = f.durability
 	r.inherited, r.groupsOnly = f.inherited, f.flags&forwardGroupsOnly != 0
 	var others []string
 	if len(groups) > 0 {
@@ -116,9 +118,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		a.add()
 		passed = append(passed, passing{r.message(), g, a})
 	}
-	if r.store && p.QoS > 0 {
-		n.b.journal.await(r.acceptance())
-	}
+	n.b.awaitStored(r)
 	if a := r.wait; a != nil {
 		whole.add()
 		a.then = whole.finish

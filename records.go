@@ -21,11 +21,13 @@ const (
 	flagRetain     = 1 << 2 // the lower two bits are the QoS
 	flagProperties = 1 << 3
 	flagExpires    = 1 << 4
+
+	flagDurability = 5 // two bits from here on are the Durability
 )
 
 // appendMessage appends a message, without version byte: it is part of larger records.
 func appendMessage(b []byte, m *core.Message) []byte {
-	flags := byte(m.QoS)
+	flags := byte(m.QoS) | m.Durability<<flagDurability
 	if m.Retain {
 		flags |= flagRetain
 	}
@@ -52,7 +54,7 @@ func appendMessage(b []byte, m *core.Message) []byte {
 // readMessage reads what appendMessage wrote. The payload refers to the record.
 func readMessage(r *codec.Reader) *core.Message {
 	flags := r.Byte()
-	m := &core.Message{QoS: packets.QoS(flags & 3), Retain: flags&flagRetain != 0}
+	m := &core.Message{QoS: packets.QoS(flags & 3), Retain: flags&flagRetain != 0, Durability: flags >> flagDurability & 3}
 	m.ID.Origin = r.Uint()
 	m.ID.Number = r.Uint()
 	m.TopicName = r.String()

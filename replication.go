@@ -20,7 +20,9 @@ type replication struct {
 	mu      sync.Mutex
 	dirty   []*session // that have changes, in the order of their first
 	waiters []*acceptance
-	parked  []*acceptance // that wait for sessions being adopted
+	stable  bool          // of waiters, one at least waits for disks
+	behind  bool          // something is agreed, or about to be, that the disks of a majority may not have
+	parked  []waiting     // for sessions being adopted
 	adopts  int           // adoptions under way
 	bytes   atomic.Int64  // of messages in changes that are not agreed
 	room    chan struct{} // closed when bytes falls; nil when nobody waits
@@ -32,10 +34,18 @@ type replication struct {
 // changeGroup is what was proposed together.
 type changeGroup struct {
 	left    int // commands on their way, and 1 while more are coming
+	stable  bool
+	sent    bool // there are commands
 	err     error
 	waiters []*acceptance
 	changed []*session
 	bytes   int
+}
+
+// waiting is a wait that has not begun yet.
+type waiting struct {
+	a      *acceptance
+	stable bool
 }
 
 const (
@@ -68,27 +78,28 @@ func (r *replication) signal() {
 	}
 }
 
-// await makes a wait until everything that has changed so far is agreed.
-func (r *replication) await(a *acceptance) {
+// await makes a wait until everything that has changed so far is agreed, and, if stable, on the disks of a majority.
+func (r *replication) await(a *acceptance, stable bool) {
 	r.mu.Lock()
-	nothing := r.adopts == 0 && len(r.dirty) == 0 && r.last == nil
+	nothing := r.adopts == 0 && len(r.dirty) == 0 && r.last == nil && !(stable && r.behind)
 	r.mu.Unlock()
 	if !nothing {
 		a.add()
-		r.enqueue(a)
+		r.enqueue(a, stable)
 	}
 }
 
-// enqueue has one of a's counts given back, on another goroutine, when everything that has changed so far is agreed.
-func (r *replication) enqueue(a *acceptance) {
+// enqueue has one of a's counts given back, on another goroutine, when await would end.
+func (r *replication) enqueue(a *acceptance, stable bool) {
 	r.mu.Lock()
 	switch {
 	case r.adopts > 0:
-		r.parked = append(r.parked, a)
-	case len(r.dirty) == 0 && r.last != nil:
+		r.parked = append(r.parked, waiting{a, stable})
+	case len(r.dirty) == 0 && r.last != nil && (r.last.stable || !stable):
 		r.last.waiters = append(r.last.waiters, a)
 	default:
 		r.waiters = append(r.waiters, a)
+		r.stable = r.stable || stable
 	}
 	r.mu.Unlock()
 	r.signal()
@@ -104,13 +115,13 @@ func (r *replication) park() {
 func (r *replication) unpark() {
 	r.mu.Lock()
 	r.adopts--
-	var waiters []*acceptance
+	var waiters []waiting
 	if r.adopts == 0 {
 		waiters, r.parked = r.parked, nil
 	}
 	r.mu.Unlock()
-	for _, a := range waiters {
-		r.enqueue(a)
+	for _, w := range waiters {
+		r.enqueue(w.a, w.stable)
 	}
 }
 
@@ -169,7 +180,10 @@ func (r *replication) run(ctx context.Context) {
 // fail ends all waits at the end of the node.
 func (r *replication) fail() {
 	r.mu.Lock()
-	waiters := slices.Concat(r.waiters, r.parked)
+	waiters := slices.Clone(r.waiters)
+	for _, w := range r.parked {
+		waiters = append(waiters, w.a)
+	}
 	r.waiters, r.parked = nil, nil
 	r.mu.Unlock()
 	for _, a := range waiters {
@@ -184,9 +198,10 @@ func (r *replication) propose() {
 		r.mu.Unlock()
 		return
 	}
-	g := &changeGroup{left: 1, waiters: r.waiters, changed: r.dirty}
-	r.dirty, r.waiters = nil, nil
+	g := &changeGroup{left: 1, stable: r.stable, waiters: r.waiters, changed: r.dirty}
+	r.dirty, r.waiters, r.stable = nil, nil, false
 	r.last = g
+	behind := r.behind
 	r.mu.Unlock()
 	enc := new(changeEncoder)
 	for _, s := range g.changed {
@@ -203,7 +218,11 @@ func (r *replication) propose() {
 		}
 		s.mu.Unlock()
 	}
-	if cmd := enc.take(); cmd != nil {
+	cmd := enc.take()
+	if cmd == nil && g.stable && behind {
+		cmd = command(cmdChanges) // of nothing, but it takes to the disks what was agreed before
+	}
+	if cmd != nil {
 		r.send(g, cmd)
 	}
 	r.done(g, nil)
@@ -212,8 +231,14 @@ func (r *replication) propose() {
 func (r *replication) send(g *changeGroup, cmd []byte) {
 	r.mu.Lock()
 	g.left++
+	g.sent = true
+	r.behind = true
 	r.mu.Unlock()
-	r.n.c.ProposeAsync(cmd, func(_ any, err error) { r.done(g, err) })
+	propose := r.n.c.ProposeAsync
+	if g.stable {
+		propose = r.n.c.ProposeStable
+	}
+	propose(cmd, func(_ any, err error) { r.done(g, err) })
 }
 
 // done ends one command of a group; with the last one, the group.
@@ -234,6 +259,9 @@ func (r *replication) done(g *changeGroup, err error) {
 	g.waiters = nil
 	if r.last == g {
 		r.last = nil
+	}
+	if g.sent && g.stable && g.err == nil {
+		r.behind = false
 	}
 	r.bytes.Add(-int64(g.bytes))
 	if r.room != nil {

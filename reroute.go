@@ -57,6 +57,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 		r := &sc.r
 		r.reset()
 		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires
+		r.durability = f.durability
 		lostAt := step
 		if f.inherited != 0 {
 			lostAt = f.inherited
@@ -83,8 +84,7 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	defer sc.release()
 	p := publishOfMessage(h.msg)
 	r := &sc.r
-	r.reset()
-	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, h.msg.Publisher, sc.nano, h.msg.ID, h.msg.Expires, h.msg
+	r.again(&p, h.msg, sc.nano)
 	if h.group != "" {
 		n.routeGroup(sc, h.group)
 	} else {

@@ -32,7 +32,9 @@ type routing struct {
 	has3   bool
 	has5   bool
 	wait   *acceptance // nil: nothing to wait for
-	store  bool        // a durable session has taken it
+	// durability is what wait is for, where the journal is concerned.
+	durability Durability
+	store      bool // a durable session has taken it
 
 	// borrowed: publisher refers to memory that does not outlive the routing.
 	borrowed bool
@@ -49,6 +51,7 @@ func (r *routing) begin(p *packets.Publish, publisher string, from *session, sc 
 	r.deliveryQoS = qos
 	r.p, r.publisher, r.from, r.nano = p, publisher, from, sc.nano
 	r.id = sc.b.newID()
+	r.durability = sc.b.cfg.durabilities.ofMessage(p.TopicName, sc.b.durability)
 	if v, ok := p.Properties.MessageExpiryInterval.Get(); ok {
 		r.expires = r.nano + int64(v)*1_000_000_000
 	}
@@ -69,8 +72,16 @@ func (r *routing) message() *core.Message {
 			r.publisher, r.borrowed = strings.Clone(r.publisher), false
 		}
 		r.msg.ID, r.msg.Publisher, r.msg.QoS, r.msg.Expires = r.id, r.publisher, r.qos(), r.expires
+		r.msg.Durability = byte(r.durability)
 	}
 	return r.msg
+}
+
+// again prepares for a message that was routed before. p is made for it.
+func (r *routing) again(p *packets.Publish, m *core.Message, nano int64) {
+	r.reset()
+	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = p, m.Publisher, nano, m.ID, m.Expires, m
+	r.durability = Durability(m.Durability)
 }
 
 // acceptance returns the wait of this message, for somebody who must have it before it is acknowledged.
@@ -129,7 +140,7 @@ func (b *Broker) route(sc *scratch) (matched bool) {
 // awaitStored makes the message wait for the journal if a durable session has taken it.
 func (b *Broker) awaitStored(r *routing) {
 	if r.store && r.qos() > 0 {
-		b.journal.await(r.acceptance())
+		b.journal.await(r.acceptance(), r.durability)
 	}
 }
 

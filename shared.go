@@ -166,8 +166,7 @@ func (b *Broker) redispatch(left []core.Entry) {
 func (b *Broker) redispatchOne(sc *scratch, e *core.Entry) {
 	r := &sc.r
 	p := publishOfMessage(e.Msg)
-	r.reset()
-	r.p, r.publisher, r.nano, r.id, r.expires, r.msg = &p, e.Msg.Publisher, sc.nano, e.Msg.ID, e.Msg.Expires, e.Msg
+	r.again(&p, e.Msg, sc.nano)
 	if b.cluster != nil {
 		b.cluster.routeGroup(sc, e.Share)
 		return

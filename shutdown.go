@@ -63,7 +63,7 @@ func (b *Broker) flushJournal(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	_ = b.journal.flush(ctx) // what was not acknowledged may be lost
+	_ = b.journal.flush(ctx, DurabilityQuorum) // what was not acknowledged may be lost
 }
 
 // leaveTimeout bounds how long a node that stops waits for the others to have its sessions.

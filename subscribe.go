@@ -98,7 +98,7 @@ func (c *conn) finishSubscribes(sc *scratch) (ended, bool) {
 	for i := range pending {
 		all = append(all, pending[i].made...)
 	}
-	if err := c.b.settle(c.b.life, all); err != nil {
+	if err := c.b.settle(c.b.life, all, c.durability); err != nil {
 		for i := range pending {
 			c.unmake(&pending[i], err)
 		}
@@ -266,7 +266,7 @@ func (b *Broker) removeSubscription(sub *subscription) {
 }
 
 // settle returns when the subscriptions are stored, if they are to be, and known to every node that serves clients.
-func (b *Broker) settle(ctx context.Context, subs []*subscription) error {
+func (b *Broker) settle(ctx context.Context, subs []*subscription, d Durability) error {
 	durable, some := false, false
 	for _, sub := range subs {
 		if sub != nil {
@@ -283,7 +283,7 @@ func (b *Broker) settle(ctx context.Context, subs []*subscription) error {
 	}
 	if durable {
 		flushing, cancel := context.WithTimeout(ctx, subscribeTimeout)
-		err := b.journal.flush(flushing)
+		err := b.journal.flush(flushing, d)
 		cancel()
 		if err != nil {
 			return err
@@ -333,7 +333,7 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 		// The subscription is gone here in any case; that the others know, too, is not worth a refusal.
 		_ = cl.routes.settle(ctx, gone)
 	}
-	if err := c.s.flushJournal(ctx); err != nil {
+	if err := c.s.flushJournal(ctx, c.durability); err != nil {
 		return ended{code: packets.ImplementationSpecificError, err: err, notify: true}, false
 	}
 	c.appendPacket(ack)
@@ -359,12 +359,12 @@ func (s *session) unsubscribe(filter string) *subscription {
 	return sub
 }
 
-func (s *session) flushJournal(ctx context.Context) error {
+func (s *session) flushJournal(ctx context.Context, d Durability) error {
 	s.mu.Lock()
 	durable := s.durable
 	s.mu.Unlock()
 	if !durable {
 		return nil
 	}
-	return s.b.journal.flush(ctx)
+	return s.b.journal.flush(ctx, d)
 }

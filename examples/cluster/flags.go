@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/examples/internal/program"
 )
 
@@ -41,6 +42,7 @@ type nodeSettings struct {
 	bootstrap                      bool
 	raftOverGRPC                   bool
 	tcp, ws                        string // host:port, empty for none
+	durability                     shoal.Durability
 }
 
 // Ports that are not given follow the gossip port, so that several nodes on one machine need not name them all.
@@ -69,6 +71,10 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.IntVar(&n.grpcPort, "grpc-port", 0, "`port` of gRPC, which carries messages between nodes (default: the gossip port + 10000, which is 17946)")
 	fs.StringVar(&n.tcp, "tcp", ":1883", "`address` for MQTT clients over TCP; without a host it is on 127.0.0.1, empty is none")
 	fs.StringVar(&n.ws, "ws", ":1882", "`address` for MQTT clients over WebSocket, path /mqtt; without a host it is on 127.0.0.1, empty is none")
+	fs.Func("durability", "`what` has a message for a lasting session before it is acknowledged: memory of one node, quorum of the nodes, fsync of a quorum's disks (default quorum)", func(name string) (err error) {
+		n.durability, err = shoal.ParseDurability(name)
+		return err
+	})
 	if err := program.ParseFlags(fs, args); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 		Name: n.name, Bootstrap: n.bootstrap, Join: n.members,
 		BindIP: n.bindIP, GossipPort: n.gossipPort, RaftPort: n.raftPort, PeerPort: n.grpcPort, RaftOverGRPC: n.raftOverGRPC,
 		ServerReference: n.serverReference(), Logger: log,
-	}, n.listeners(), dir, log)
+	}, n.listeners(), dir, log, shoal.WithDurability(shoal.Durabilities{Broker: n.durability}))
 	if err != nil {
 		return err
 	}
@@ -44,15 +44,15 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 }
 
 // newBroker makes a node that keeps its data in a directory of its own in dir.
-func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger) (*shoal.Broker, *cluster.Cluster, error) {
+func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger, more ...shoal.Option) (*shoal.Broker, *cluster.Cluster, error) {
 	cfg.Dir = filepath.Join(dir, cfg.Name, "raft")
 	c := cluster.New(cfg)
-	b, err := shoal.New(
+	b, err := shoal.New(append(more,
 		shoal.WithListen(listeners...),
 		shoal.WithAnonymous(),
 		shoal.WithStorage(bolt.Open(filepath.Join(dir, cfg.Name, "mqtt.db"))),
 		shoal.WithCluster(c),
 		shoal.WithLogger(log),
-	)
+	)...)
 	return b, c, err
 }

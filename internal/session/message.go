@@ -27,6 +27,8 @@ type Message struct {
 	Expires int64
 	QoS     packets.QoS
 	Retain  bool // as published
+	// Durability is the broker's: where the message must be before it is acknowledged. Sessions do not look at it.
+	Durability byte
 }
 
 // perMessage is what a queued message is taken to cost in memory beside its topic and payload, in bytes.
