@@ -21,7 +21,7 @@ import (
 
 // Attributes of a node that the nodes of a cluster find each other by.
 const (
-	attributePeer = "peer"
+	attributePeer = raftlog.AttributePeer
 	attributeRaft = raftlog.AttributeRaft
 	// tunnelPrefix, before a node's name, is the raft address of a node whose raft is reached through gRPC.
 	tunnelPrefix = "grpc:"
@@ -57,20 +57,24 @@ type running struct {
 // New returns a Cluster. It does no I/O and starts no goroutine; Self tells what is wrong with cfg.
 func New(cfg Config) *Cluster {
 	cfg = cfg.withDefaults()
-	return &Cluster{
+	c := &Cluster{
 		cfg:     cfg,
 		invalid: cfg.validate(),
 		self:    cfg.node(raftlog.NewIncarnation()),
-		gossip: gossip.New(gossip.Config{
-			Network: cfg.Network, IP: cfg.BindIP, Port: cfg.GossipPort, AdvertiseIP: cfg.AdvertiseIP,
-			Join: cfg.Join, Keys: cfg.GossipKeys, Logger: cfg.Logger,
-		}),
 		started: make(chan struct{}),
 		closed:  make(chan struct{}),
 		stopped: make(chan struct{}),
 		book:    addresses{live: make(map[string]string)},
 	}
+	c.gossip = gossip.New(gossip.Config{
+		Network: cfg.Network, IP: cfg.BindIP, Port: cfg.GossipPort, AdvertiseIP: cfg.AdvertiseIP,
+		Join: cfg.Join, Resolver: cfg.Resolver, Keys: cfg.GossipKeys, Logger: cfg.Logger, Rivalled: c.rivalled,
+	})
+	return c
 }
+
+// rivalled says whether another node has this one's name. It is called while Run runs, which begins after Start.
+func (c *Cluster) rivalled(is bool) { c.running.Load().log.Rivalled(is) }
 
 // Self returns this node, or everything that is wrong with the Config. The attributes lack the addresses, which are not
 // known before Start.
@@ -166,7 +170,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 	undo = append(undo, func() error { mesh.Close(); return nil })
 	rc := raftlog.Config{
 		Dir: c.cfg.Dir, Bootstrap: c.cfg.Bootstrap, SM: sm, Logger: c.cfg.Logger,
-		Peers:         &peers{self: self.Name, mesh: mesh, book: &c.book},
+		Peers:         &peers{self: self.Name, mesh: mesh, book: &c.book, seen: c.gossip},
 		Renamed:       c.gossip.Announce,
 		Dial:          c.dialRaft(mesh),
 		LeaseDuration: c.cfg.LeaseDuration, HeartbeatTimeout: c.cfg.HeartbeatTimeout, ElectionTimeout: c.cfg.ElectionTimeout,

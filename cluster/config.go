@@ -20,6 +20,9 @@ import (
 // the one for tests. A Network may have a method LookupHost(ctx, host) ([]string, error) for the names in Join.
 type Network = network.Network
 
+// Resolver looks names up. LookupHost returns all addresses that a name stands for at the moment.
+type Resolver = network.Resolver
+
 // The defaults of Config. Package raftlog's documentation says how they belong together.
 const (
 	DefaultBindIP           = "127.0.0.1"
@@ -37,10 +40,16 @@ const maxName = 64
 
 // Config describes this node. Only Name is required; a node without Bootstrap needs Join, too, or to be joined by others.
 type Config struct {
-	// Name is this node's name: unique in the cluster, the same over restarts, up to 64 printable characters.
+	// Name is this node's name: unique in the cluster, the same over restarts, up to 64 printable characters. Of two nodes with one name the
+	// first keeps it, and both log an error; the second one waits, as a node does that was killed and restarted at another address, until the first has
+	// been out of sight for a few seconds.
 	Name string
-	// Join lists gossip addresses, "host:port", of other nodes. They need not be up, and may include this node.
+	// Join lists gossip addresses, "host:port", of other nodes. They need not be up, and may include this node. A host may be a name, and a name
+	// may stand for several addresses, each of which is tried; it is looked up anew at every attempt. A node goes on asking those that it does not
+	// see, every half second and for ever, so that nodes may start in any order and come back at other addresses.
 	Join []string
+	// Resolver says what the names in Join stand for; a net.Resolver is one. Default: Network, if it is one, or the operating system's.
+	Resolver Resolver
 	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it.
 	Bootstrap bool
 	// Dir is where raft keeps its log, votes and snapshots. If it is empty they are in memory, and a node that restarts

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/gossip"
 	"github.com/shoalmq/shoal/cluster/internal/peer"
 	"github.com/shoalmq/shoal/cluster/internal/raftlog"
 )
@@ -36,6 +37,7 @@ type peers struct {
 	self string
 	mesh *peer.Mesh
 	book *addresses
+	seen *gossip.Gossip
 }
 
 func (p *peers) Control(ctx context.Context, node string, request []byte) ([]byte, error) {
@@ -44,6 +46,7 @@ func (p *peers) Control(ctx context.Context, node string, request []byte) ([]byt
 
 // NodeUp opens the link. The address in the log may be an old one, while the log is replayed: gossip's is better.
 func (p *peers) NodeUp(n shoal.Node) {
+	p.seen.NodeUp(n)
 	if n.Name == p.self {
 		return
 	}
@@ -56,6 +59,7 @@ func (p *peers) NodeUp(n shoal.Node) {
 }
 
 func (p *peers) NodeDown(node string) {
+	p.seen.NodeDown(node)
 	if node != p.self {
 		p.mesh.NodeDown(node)
 	}

@@ -262,3 +262,36 @@ func TestLeaderStopsWithoutElection(t *testing.T) {
 		tr.arrives(sub, acked)
 	})
 }
+
+// A node that was killed or stopped comes back at another address, under its name, with its data or without.
+func TestRestartElsewhere(t *testing.T) {
+	for _, how := range []string{"killed", "stopped", "killed and wiped"} {
+		t.Run(how, func(t *testing.T) {
+			in(t, func(t *testing.T, c *clustertest.Cluster) {
+				sub := connect(t, c, 1, "sub", expiry(600))
+				sub.subscribe(1, "t")
+				pub := connect(t, c, 2, "pub", clean)
+				if how == "stopped" {
+					c.Stop(1)
+				} else {
+					c.Kill(1)
+				}
+				if how == "killed and wiped" {
+					c.Wipe(1)
+				}
+				began := time.Now()
+				c.StartElsewhere(1)
+				require.Equal(t, packets.Success, pub.post("t", "meanwhile", 1, false))
+				c.AwaitServing(1)
+				t.Log("back after", time.Since(began))
+				require.Less(t, time.Since(began), 10*time.Second)
+				require.Len(t, c.Node(0).Status().Voters, 3)
+				require.Equal(t, packets.Success, connect(t, c, 1, "other", clean).post("t", "from there", 1, false))
+				sub = connect(t, c, 1, "sub", expiry(600))
+				require.True(t, sub.ack.SessionPresent)
+				require.Equal(t, "meanwhile", string(sub.receive().Payload))
+				require.Equal(t, "from there", string(sub.receive().Payload))
+			}, clustertest.WithDisk())
+		})
+	}
+}

@@ -27,6 +27,9 @@ const (
 	pushPull      = 10 * time.Second
 	// forgetAfter is how long the address of a node that is gone is asked for.
 	forgetAfter = 24 * time.Hour
+	// lonelyAfter is how long a node that finds nobody waits before it says so, and lonelyAgain before it says so again.
+	lonelyAfter = 10 * time.Second
+	lonelyAgain = 5 * time.Minute
 )
 
 // MaxMeta is how many bytes the description of a node may have in gossip.
@@ -39,8 +42,12 @@ type Config struct {
 	Port        int // 0: any free one
 	AdvertiseIP string
 	Join        []string // "host:port"
-	Keys        [][]byte // the first encrypts, all decrypt; none for plain text
-	Logger      *slog.Logger
+	// Resolver says what the names in Join stand for. Default: the Network, if it is one, or the operating system's.
+	Resolver network.Resolver
+	Keys     [][]byte // the first encrypts, all decrypt; none for plain text
+	Logger   *slog.Logger
+	// Rivalled is called when another node of this one's name has the name, and when it has not any more.
+	Rivalled func(bool)
 }
 
 // Gossip is this node's part in the gossip.
@@ -56,6 +63,7 @@ type Gossip struct {
 	metaMu sync.Mutex // memberlist asks for meta, and tells of members, while mu is held
 	meta   []byte
 	found  map[string]memberInfo // by memberlist's name
+	names  names
 }
 
 // memberInfo is what memberlist told of a member. It is copied when it is told, since memberlist goes on changing its own.
@@ -66,7 +74,7 @@ type memberInfo struct {
 
 // New returns a Gossip. It does no I/O.
 func New(cfg Config) *Gossip {
-	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo)}
+	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo), names: newNames()}
 }
 
 // CheckMeta reports whether a node's description fits into gossip.
@@ -195,8 +203,11 @@ func (g *Gossip) poke() {
 // watch tells the set of live nodes whenever it changes.
 func (g *Gossip) watch(ctx context.Context, self shoal.Node, update func([]shoal.Node)) {
 	var last map[string]shoal.Node
+	r := rivalry{g: g}
+	lonely := time.NewTimer(lonelyAfter)
+	defer lonely.Stop()
 	for {
-		live := g.live(self)
+		live, rival := g.live(self)
 		if last == nil || !maps.EqualFunc(live, last, equal) {
 			g.report(last, live)
 			last = live
@@ -208,29 +219,51 @@ func (g *Gossip) watch(ctx context.Context, self shoal.Node, update func([]shoal
 		}
 		select {
 		case <-g.changed:
+		case <-r.look(rival):
+		case <-lonely.C:
+			if len(live) == 1 && len(g.cfg.Join) > 0 {
+				g.cfg.Logger.Warn("no other node is found; this one goes on looking", "node", self.Name, "join", g.cfg.Join)
+			}
+			lonely.Reset(lonelyAgain)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// live returns the live nodes, self included.
-func (g *Gossip) live(self shoal.Node) map[string]shoal.Node {
+// live returns the live nodes, self included, and, if there is one, another node that has this one's name.
+func (g *Gossip) live(self shoal.Node) (live map[string]shoal.Node, rival *candidate) {
 	if n, _, err := nodecodec.Decode((*delegate)(g).NodeMeta(0)); err == nil {
 		self = n
 	}
-	live := map[string]shoal.Node{self.Name: self}
+	own := &candidate{node: self, addr: g.transport.advertise.String()}
+	byName := map[string][]*candidate{self.Name: {own}}
 	for name, member := range g.memberInfos() {
 		n, _, err := nodecodec.Decode(member.meta)
 		if err != nil {
 			g.cfg.Logger.Debug("gossip of a node that is not understood", "member", name, "err", err)
 			continue
 		}
-		if have, ok := live[n.Name]; n.Name != self.Name && (!ok || n.Incarnation > have.Incarnation) {
-			live[n.Name] = n
+		if n.Name != self.Name || member.addr != own.addr {
+			byName[n.Name] = append(byName[n.Name], &candidate{node: n, addr: member.addr})
 		}
 	}
-	return live
+	live = make(map[string]shoal.Node, len(byName))
+	for name, candidates := range byName {
+		holder := g.names.holder(name, candidates)
+		live[name] = holder.node
+		if name != self.Name {
+			continue
+		}
+		live[name] = self
+		for _, c := range candidates {
+			if c != own && (rival == nil || c == holder) {
+				c.holds = c == holder
+				rival = c
+			}
+		}
+	}
+	return live, rival
 }
 
 func (g *Gossip) report(last, live map[string]shoal.Node) {
@@ -310,9 +343,12 @@ func (g *Gossip) resolve(ctx context.Context, seed string) []string {
 	if net.ParseIP(host) != nil {
 		return []string{seed}
 	}
-	var r network.Resolver = network.Real{}
-	if own, ok := g.cfg.Network.(network.Resolver); ok {
+	r := g.cfg.Resolver
+	if own, ok := g.cfg.Network.(network.Resolver); ok && r == nil {
 		r = own
+	}
+	if r == nil {
+		r = network.Real{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

@@ -17,8 +17,8 @@ type Network interface {
 	Dial(ctx context.Context, addr string) (net.Conn, error)
 }
 
-// Resolver is an optional interface of a Network: what a host name stands for. Without it names go to the operating
-// system's resolver.
+// Resolver says what a host name stands for: all its addresses. It is an optional interface of a Network. Without it names go to the
+// operating system's resolver.
 type Resolver interface {
 	LookupHost(ctx context.Context, host string) (addrs []string, err error)
 }

@@ -3,36 +3,56 @@ package raftlog
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
 )
 
-// AttributeRaft is the attribute that holds the address of a node's raft.
-const AttributeRaft = "raft"
+// AttributeRaft is the attribute that holds the address of a node's raft, AttributePeer that of its links, which no two nodes share.
+const (
+	AttributeRaft = "raft"
+	AttributePeer = "peer"
+)
 
 // addressBook knows where the nodes' rafts are. What gossip said of a node outlives the node's absence.
 type addressBook struct {
+	changes atomic.Uint64 // counts them
+
 	mu    sync.Mutex
-	alive map[string]string
+	alive map[string]shoal.Node
 	known map[string]string
 }
 
 func newAddressBook() *addressBook {
-	return &addressBook{alive: make(map[string]string), known: make(map[string]string)}
+	return &addressBook{alive: make(map[string]shoal.Node), known: make(map[string]string)}
 }
 
-func (b *addressBook) setLive(nodes []shoal.Node) {
+// setLive returns the addresses where nodes are not any more.
+func (b *addressBook) setLive(nodes []shoal.Node) (left []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.alive)
 	for _, n := range nodes {
-		b.alive[n.Name] = n.Attributes[AttributeRaft]
+		b.alive[n.Name] = n
 		if addr := n.Attributes[AttributeRaft]; addr != "" {
+			if old := b.known[n.Name]; old != "" && old != addr {
+				left = append(left, old)
+			}
 			b.known[n.Name] = addr
 		}
 	}
+	b.changes.Add(1)
+	return left
+}
+
+// mistaken reports whether a node that has links at an address is not the one that has the name.
+func (b *addressBook) mistaken(name, peerAddr string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	addr := b.alive[name].Attributes[AttributePeer]
+	return addr != "" && peerAddr != addr
 }
 
 // live returns name and address of the live nodes.
@@ -40,8 +60,8 @@ func (b *addressBook) live() map[string]string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := make(map[string]string, len(b.alive))
-	for name, addr := range b.alive {
-		m[name] = addr
+	for name, n := range b.alive {
+		m[name] = n.Attributes[AttributeRaft]
 	}
 	return m
 }

@@ -57,7 +57,7 @@ func (l *Log) bootstrap(ctx context.Context) {
 			return // a leader has found this node
 		}
 		allAsked, yield := l.lookAround(ctx)
-		if allAsked && !yield && time.Since(began) >= bootstrapWait {
+		if allAsked && !yield && !l.layer.rivalled.Load() && time.Since(began) >= bootstrapWait {
 			break
 		}
 		select {

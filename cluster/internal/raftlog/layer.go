@@ -8,19 +8,25 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
-// preamble begins every connection of raft's: a name and a version. The identity of the dialler's cluster follows.
-const preamble = "SHOALRAFT1"
+// preamble begins every connection of raft's: a name and a version. The identity of the dialler's cluster follows, and who it is: two bytes of
+// length, and then name and address of links, each behind its length.
+const preamble = "SHOALRAFT2"
 
 // keyCluster is where the stable store keeps the identity of the cluster.
 const keyCluster = "shoal-cluster"
 
 var (
 	errPreamble     = errors.New("raftlog: this is not another node's raft")
+	errNamesake     = errors.New("raftlog: another node has the name")
 	errOtherCluster = errors.New("raftlog: the node belongs to another cluster; a node that is to change clusters needs an empty Dir")
 )
 
@@ -70,11 +76,14 @@ func (i *identity) meet(id uint64) error {
 	return nil
 }
 
-// accepted is a connection whose preamble is read and checked first of all.
+// accepted is a connection whose preamble is read and checked first of all. Who called is checked again when the nodes have changed.
 type accepted struct {
 	net.Conn
-	id      *identity
-	checked bool // on the one goroutine that reads
+	layer *streamLayer
+	// The following are of the one goroutine that reads.
+	checked        bool
+	name, peerAddr string // of the caller
+	changes        uint64
 }
 
 func (a *accepted) Read(b []byte) (int, error) {
@@ -84,21 +93,43 @@ func (a *accepted) Read(b []byte) (int, error) {
 		}
 		a.checked = true
 	}
-	return a.Conn.Read(b)
+	n, err := a.Conn.Read(b)
+	if now := a.layer.book.changes.Load(); err == nil && now != a.changes {
+		a.changes = now
+		if a.layer.book.mistaken(a.name, a.peerAddr) {
+			return 0, errors.Join(errNamesake, a.Close())
+		}
+	}
+	return n, err
 }
 
 func (a *accepted) check() error {
 	if err := a.SetReadDeadline(time.Now().Add(rpcTimeout)); err != nil {
 		return err
 	}
-	head := make([]byte, len(preamble)+8)
+	head := make([]byte, len(preamble)+8+2)
 	if _, err := io.ReadFull(a.Conn, head); err != nil {
 		return err
 	}
 	if string(head[:len(preamble)]) != preamble {
 		return errPreamble
 	}
-	if err := a.id.meet(binary.BigEndian.Uint64(head[len(preamble):])); err != nil {
+	who := make([]byte, binary.BigEndian.Uint16(head[len(preamble)+8:]))
+	if _, err := io.ReadFull(a.Conn, who); err != nil {
+		return err
+	}
+	var err error
+	if a.name, who, err = nodecodec.String(who); err != nil {
+		return errPreamble
+	}
+	if a.peerAddr, _, err = nodecodec.String(who); err != nil {
+		return errPreamble
+	}
+	a.changes = a.layer.book.changes.Load()
+	if a.layer.rivalled.Load() || a.layer.book.mistaken(a.name, a.peerAddr) {
+		return errNamesake
+	}
+	if err := a.layer.id.meet(binary.BigEndian.Uint64(head[len(preamble):])); err != nil {
 		return err
 	}
 	return a.SetReadDeadline(time.Time{})
@@ -108,12 +139,16 @@ func (a *accepted) check() error {
 // for what hangs on them.
 type streamLayer struct {
 	addr   raft.ServerAddress
+	self   shoal.Node
 	id     *identity
+	book   *addressBook
 	accept func() (net.Conn, error)
 	close  func() error
 	dial   func(ctx context.Context, addr string) (net.Conn, error)
 	ctx    context.Context // ends dialling
 	cancel context.CancelFunc
+	// rivalled is set while another node has this one's name: nobody is to take this one for it.
+	rivalled atomic.Bool
 
 	mu    sync.Mutex
 	conns map[*dialled]struct{}
@@ -128,11 +163,14 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &accepted{Conn: c, id: s.id}, nil
+	return &accepted{Conn: c, layer: s}, nil
 }
 
 // Dial implements raft.StreamLayer.
 func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	if s.rivalled.Load() {
+		return nil, errNamesake
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, dialTimeout))
 	defer cancel()
 	c, err := s.dial(ctx, string(addr))
@@ -140,10 +178,12 @@ func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.
 		return nil, err
 	}
 	hello := binary.BigEndian.AppendUint64([]byte(preamble), s.id.get())
+	who := nodecodec.AppendString(nodecodec.AppendString(nil, s.self.Name), s.self.Attributes[AttributePeer])
+	hello = append(binary.BigEndian.AppendUint16(hello, uint16(len(who))), who...)
 	if _, err := c.Write(hello); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	d := &dialled{Conn: c, layer: s}
+	d := &dialled{Conn: c, layer: s, addr: string(addr)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -156,10 +196,21 @@ func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.
 // hangUp closes what was dialled, and lets nothing be dialled any more.
 func (s *streamLayer) hangUp() {
 	s.cancel()
+	s.closeThose(func(*dialled) bool { return true })
+}
+
+// hangUpOn closes what was dialled at an address.
+func (s *streamLayer) hangUpOn(addr string) {
+	s.closeThose(func(d *dialled) bool { return d.addr == addr })
+}
+
+func (s *streamLayer) closeThose(which func(*dialled) bool) {
 	s.mu.Lock()
 	conns := make([]*dialled, 0, len(s.conns))
 	for d := range s.conns {
-		conns = append(conns, d)
+		if which(d) {
+			conns = append(conns, d)
+		}
 	}
 	s.mu.Unlock()
 	for _, d := range conns {
@@ -170,6 +221,7 @@ func (s *streamLayer) hangUp() {
 type dialled struct {
 	net.Conn
 	layer *streamLayer
+	addr  string
 }
 
 func (d *dialled) Close() error {

@@ -72,6 +72,9 @@ func (l *Log) serveNodeUp(body []byte) error {
 	if r == nil {
 		return errNotLeader
 	}
+	if l.book.mistaken(n.Name, n.Attributes[AttributePeer]) {
+		return errNamesake
+	}
 	if applied+nearlyLevel < l.fsm.watch.applied.Load() {
 		return errCatchingUp
 	}

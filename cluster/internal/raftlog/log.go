@@ -68,6 +68,7 @@ type Log struct {
 	raft      *raft.Raft
 	started   atomic.Pointer[raft.Raft] // raft, for what raft calls while it starts
 	transport *transport
+	layer     *streamLayer
 	stores    *stores
 	identity  *identity
 	fsm       *fsm
@@ -150,9 +151,10 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 		}
 	}
 	layer := &streamLayer{
-		id: l.identity, addr: raft.ServerAddress(l.cfg.Addr), accept: l.cfg.Accept, close: l.cfg.CloseListener, dial: l.cfg.Dial,
+		self: l.cfg.Self, book: l.book, id: l.identity, addr: raft.ServerAddress(l.cfg.Addr), accept: l.cfg.Accept, close: l.cfg.CloseListener, dial: l.cfg.Dial,
 		conns: make(map[*dialled]struct{}),
 	}
+	l.layer = layer
 	layer.ctx, layer.cancel = context.WithCancel(context.Background())
 	l.transport = newTransport(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: l.book,
@@ -257,6 +259,14 @@ func (l *Log) leaderChanged() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed
+}
+
+// Rivalled says whether another node has this one's name. While it has, this one keeps apart from raft.
+func (l *Log) Rivalled(is bool) {
+	l.layer.rivalled.Store(is)
+	if is {
+		l.layer.closeThose(func(*dialled) bool { return true })
+	}
 }
 
 func (l *Log) pokeRenew() {

@@ -24,7 +24,9 @@ var (
 
 // SetPeers is Replicator.SetPeers.
 func (l *Log) SetPeers(live []shoal.Node) {
-	l.book.setLive(live)
+	for _, addr := range l.book.setLive(live) {
+		l.layer.hangUpOn(addr)
+	}
 	select {
 	case l.peersChanged <- struct{}{}:
 	default:
