@@ -116,6 +116,8 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{Config{Name: "c01", LeaseDuration: time.Millisecond}, []string{"LeaseDuration"}},
 		{Config{Name: "c01", HeartbeatTimeout: time.Second}, []string{"ElectionTimeout"}},
 		{Config{Name: "c01", Voters: -1}, []string{"Voters"}},
+		{Config{Name: "c01", ExpectNodes: -1}, []string{"ExpectNodes"}},
+		{Config{Name: "c01", ExpectNodes: 3, Bootstrap: true}, []string{"ExpectNodes", "Bootstrap"}},
 		{Config{Name: "c01", Attributes: map[string]string{"raft": "x"}}, []string{"Attributes", "raft"}},
 		{Config{Name: "c01", Attributes: map[string]string{"x": string(make([]byte, 500))}}, []string{"Attributes"}},
 	}

@@ -38,7 +38,7 @@ const (
 // maxName keeps a node's description within what gossip carries.
 const maxName = 64
 
-// Config describes this node. Only Name is required; a node without Bootstrap needs Join, too, or to be joined by others.
+// Config describes this node. Only Name is required; a node that does not begin a cluster by itself needs Join, too, or to be joined by others.
 type Config struct {
 	// Name is this node's name: unique in the cluster, the same over restarts, up to 64 printable characters. Of two nodes with one name the
 	// first keeps it, and both log an error; the second one waits, as a node does that was killed and restarted at another address, until the first has
@@ -50,8 +50,14 @@ type Config struct {
 	Join []string
 	// Resolver says what the names in Join stand for; a net.Resolver is one. Default: Network, if it is one, or the operating system's.
 	Resolver Resolver
-	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it.
+	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it. Two clusters that were begun
+	// by mistake never mix: when they see each other, both go on by themselves and log an error that says which node belongs to another.
 	Bootstrap bool
+	// ExpectNodes, instead of Bootstrap, begins a cluster as soon as so many nodes that have no state see each other, with all of them; none of them is
+	// special. All have the same number: how many are started at first. If one of those that see each other knows of a cluster, that is joined, so nodes
+	// that are added later may have it, too; a node with state in Dir never begins another. Fewer than that begin nothing, so two clusters come about
+	// only where twice as many nodes as expected are started in two halves of a broken network.
+	ExpectNodes int
 	// Dir is where raft keeps its log, votes and snapshots. If it is empty they are in memory, and a node that restarts
 	// gets everything from the others.
 	Dir string
@@ -178,6 +184,12 @@ func (c Config) validate() error {
 	}
 	if c.ElectionTimeout < c.HeartbeatTimeout {
 		bad("ElectionTimeout", "%s is shorter than HeartbeatTimeout, %s; make it at least as long", c.ElectionTimeout, c.HeartbeatTimeout)
+	}
+	if c.ExpectNodes < 0 {
+		bad("ExpectNodes", "%d is negative; use how many nodes are started at first, such as 3", c.ExpectNodes)
+	}
+	if c.ExpectNodes > 0 && c.Bootstrap {
+		bad("ExpectNodes", "is set, and Bootstrap, too; use one of them")
 	}
 	if c.Voters < 0 {
 		bad("Voters", "%d is negative; use an odd number such as 3 or 5, or 0 for %d", c.Voters, DefaultVoters)

@@ -4,7 +4,7 @@
 //	shoal.WithCluster(cluster.New(cluster.Config{Name: "c01", Bootstrap: true, Dir: "data/c01"}))
 //	shoal.WithCluster(cluster.New(cluster.Config{Name: "c02", Join: []string{"10.0.0.1:7946"}, GossipPort: 7946, BindIP: "10.0.0.2"}))
 //
-// One node is told to bootstrap; the others join through any member, by address or by a name that is looked up anew each time, in any order. A cluster of three survives the loss of
+// One node is told to bootstrap, or all are told how many they are at first (Config.ExpectNodes); the others join through any member, by address or by a name that is looked up anew each time, in any order. A cluster of three survives the loss of
 // any one node, one of five the loss of any two. Nodes restart with the same Dir, or without.
 //
 // # Membership

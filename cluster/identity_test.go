@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,7 +13,8 @@ func TestTwoClustersStayApart(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.net.Host("c01")
 		w.net.Host("c02")
-		w.tune = func(c *Config) { c.Bootstrap = true }
+		said := new(lines)
+		w.tune = func(c *Config) { c.Bootstrap, c.Logger = true, slog.New(said) }
 		w.net.Partition([]string{"c01"}, []string{"c02"})
 		w.start("c01")
 		w.start("c02")
@@ -21,6 +23,7 @@ func TestTwoClustersStayApart(t *testing.T) {
 		w.propose("c02", 7)
 		w.net.Heal()
 		time.Sleep(time.Minute)
+		require.Equal(t, 2, said.count("ERROR node belongs to another cluster"), "each says so")
 		w.propose("c01", 1)
 		w.propose("c02", 1)
 		require.Len(t, w.nodes["c01"].machine.log(), 6)

@@ -40,6 +40,7 @@ type nodeSettings struct {
 	members                        []string
 	gossipPort, raftPort, grpcPort int
 	bootstrap                      bool
+	expect                         int
 	raftOverGRPC                   bool
 	tcp, ws                        string // host:port, empty for none
 	durability                     shoal.Durability
@@ -67,6 +68,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.IntVar(&n.gossipPort, "gossip-port", defaultGossipPort, "`port` by which nodes find each other")
 	fs.IntVar(&n.raftPort, "raft-port", 0, "`port` of raft (default: the gossip port + 1000, which is 8946)")
 	fs.BoolVar(&n.bootstrap, "raft-bootstrap", false, "begin a cluster if there is none to join; for exactly one node")
+	fs.IntVar(&n.expect, "raft-expect", 0, "instead of -raft-bootstrap: begin a cluster when so many `nodes` that expect as many see each other; the same for all of them")
 	fs.BoolVar(&n.raftOverGRPC, "grpc-enable", false, "send raft's traffic through the gRPC port, too; -raft-port is then not opened")
 	fs.IntVar(&n.grpcPort, "grpc-port", 0, "`port` of gRPC, which carries messages between nodes (default: the gossip port + 10000, which is 17946)")
 	fs.StringVar(&n.tcp, "tcp", ":1883", "`address` for MQTT clients over TCP; without a host it is on 127.0.0.1, empty is none")
@@ -122,6 +124,12 @@ func (n *nodeSettings) complete(given map[string]bool) error {
 			return program.Usagef("-members: %q is not host:port of a node's gossip, such as 192.0.2.1:7946", m)
 		}
 		n.members[i] = m
+	}
+	if n.expect < 0 || given["raft-expect"] && n.expect == 0 {
+		return program.Usagef("-raft-expect %d: give how many nodes are started at first, such as 3", n.expect)
+	}
+	if n.expect > 0 && n.bootstrap {
+		return program.Usagef("-raft-expect and -raft-bootstrap are both given; use one of them")
 	}
 	if err := n.completePorts(given); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -95,6 +96,22 @@ func TestThreeProcessesAreOneBroker(t *testing.T) {
 				m.Interrupt(t)
 			}
 		})
+	}
+}
+
+// Three processes that expect to be three, none of them special.
+func TestExpectedSize(t *testing.T) {
+	members := newMembers(t, 3)
+	for _, m := range members {
+		m.args = append(slices.DeleteFunc(m.args, func(a string) bool { return a == "-raft-bootstrap" }), "-raft-expect", "3")
+	}
+	startAll(t, members)
+	sub := programtest.Connect(t, members[0].tcp, "sub", false)
+	sub.Subscribe("a", 1)
+	programtest.Connect(t, members[2].tcp, "pub", false).Publish("a", 1, false, "x")
+	sub.Receive("a", "x")
+	for _, m := range members {
+		m.Interrupt(t)
 	}
 }
 
@@ -237,6 +254,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-node-name", "c01", "-tcp", ":x"}, "-tcp"},
 		{[]string{"-node-name", "c01", "-tcp", "", "-ws", ""}, "-tcp and -ws"},
 		{[]string{"-node-name", "c01", "-raft-bootstrap", "true"}, `"true"`},
+		{[]string{"-node-name", "c01", "-raft-expect", "0"}, "-raft-expect"},
+		{[]string{"-node-name", "c01", "-raft-expect", "3", "-raft-bootstrap"}, "-raft-expect and -raft-bootstrap"},
 	} {
 		p := binary.Start(t, tc.args...)
 		require.Equal(t, 2, p.Exit(t), tc.args)

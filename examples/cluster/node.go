@@ -29,7 +29,7 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 		log.Warn("neither -members nor -raft-bootstrap is given: waiting to be found by a node that names this one")
 	}
 	b, _, err := newBroker(cluster.Config{
-		Name: n.name, Bootstrap: n.bootstrap, Join: n.members,
+		Name: n.name, Bootstrap: n.bootstrap, ExpectNodes: n.expect, Join: n.members,
 		BindIP: n.bindIP, GossipPort: n.gossipPort, RaftPort: n.raftPort, PeerPort: n.grpcPort, RaftOverGRPC: n.raftOverGRPC,
 		ServerReference: n.serverReference(), Logger: log,
 	}, n.listeners(), dir, log, shoal.WithDurability(shoal.Durabilities{Broker: n.durability}))

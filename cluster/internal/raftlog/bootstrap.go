@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
 const (
@@ -20,6 +22,7 @@ const (
 type state struct {
 	kind    byte
 	cluster uint64 // the identity of its cluster, or 0
+	expects uint64 // how many nodes are to begin a cluster, with stateExpects
 }
 
 // serveState answers another node's question.
@@ -31,8 +34,11 @@ func (l *Log) serveState() []byte {
 		kind = stateMember
 	case l.cfg.Bootstrap:
 		kind = stateBootstrap
+	case l.cfg.ExpectNodes > 0:
+		kind = stateExpects
 	}
-	return binary.BigEndian.AppendUint64([]byte{kind}, id)
+	answer := binary.BigEndian.AppendUint64([]byte{kind}, id)
+	return binary.AppendUvarint(answer, uint64(l.cfg.ExpectNodes))
 }
 
 // stateOf asks a node.
@@ -41,10 +47,14 @@ func (l *Log) stateOf(ctx context.Context, name string) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	if len(answer) != 9 {
+	if len(answer) < 9 {
 		return state{}, errRequest
 	}
-	return state{answer[0], binary.BigEndian.Uint64(answer[1:])}, nil
+	expects, _, err := nodecodec.Uvarint(answer[9:])
+	if err != nil {
+		return state{}, errRequest
+	}
+	return state{answer[0], binary.BigEndian.Uint64(answer[1:]), expects}, nil
 }
 
 // bootstrap begins a cluster, unless there is one. Where several nodes are told to begin it, the first by name does.
@@ -66,18 +76,34 @@ func (l *Log) bootstrap(ctx context.Context) {
 			return
 		}
 	}
-	if err := l.identity.meet(rand.Uint64() | 1); err != nil {
+	l.begin(ctx, newIdentity(), []string{l.cfg.Self.Name})
+}
+
+func newIdentity() uint64 { return rand.Uint64() | 1 }
+
+// begin begins a cluster of the given nodes, this one among them.
+func (l *Log) begin(ctx context.Context, id uint64, names []string) {
+	if err := l.identity.meet(id); err != nil {
 		return // a leader has found this node just now
 	}
-	addr := l.transport.LocalAddr()
-	servers := []raft.Server{{ID: raft.ServerID(l.cfg.Self.Name), Address: addr}}
+	live := l.book.live()
+	servers := make([]raft.Server, len(names))
+	for i, name := range names {
+		servers[i] = raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(live[name])}
+		if name == l.cfg.Self.Name {
+			servers[i].Address = l.transport.LocalAddr()
+		}
+		if i >= l.cfg.Voters {
+			servers[i].Suffrage = raft.Nonvoter
+		}
+	}
 	err := l.gate.do(func() error { return l.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error() })
 	if err != nil && ctx.Err() == nil {
 		l.cfg.Logger.Error("cluster not begun", "err", err)
 		return
 	}
 	l.transport.noVotes.Store(false)
-	l.cfg.Logger.Info("cluster begun", "node", l.cfg.Self.Name)
+	l.cfg.Logger.Info("cluster begun", "node", l.cfg.Self.Name, "nodes", names)
 }
 
 // lookAround asks the live nodes whether they have a cluster, or are to begin one before this node.

@@ -23,7 +23,8 @@ const (
 	opRenew              // name, incarnation and applied index, to the leader; the answer is a ttl in nanoseconds
 	opReached            // an index; the answer is empty, and comes once that has been applied
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
-	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one
+	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one, and with how many
+	opPromise            // identity and nodes of a cluster that the caller is about to begin; the answer is empty
 	opRemove             // a name, to the leader: the node is not to count any more; the answer is empty, or a byte if the node runs
 )
 
@@ -32,6 +33,7 @@ const (
 	stateFresh = iota
 	stateMember
 	stateBootstrap
+	stateExpects
 )
 
 var (
@@ -69,6 +71,8 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 		return l.serveApplied(body)
 	case opState:
 		return l.serveState(), nil
+	case opPromise:
+		return nil, l.servePromise(from, body)
 	case opRemove:
 		return l.serveRemove(body)
 	}

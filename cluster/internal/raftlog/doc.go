@@ -43,7 +43,7 @@
 // that, the survivors' need for a majority is put above what a second fault within that time could lose.
 //
 // The node that is told to bootstrap, and has no log, first looks around for members of a cluster that exists, so that
-// a restart does not begin a second cluster. Should a second one come to be nevertheless, for example on the two sides of
+// a restart does not begin a second cluster. Nodes that expect to be so many begin one together; see expect.go. Should a second one come to be nevertheless, for example on the two sides of
 // a partition, the two stay apart: a cluster has an identity, drawn by its first node, and every connection of
 // raft's begins with it.
 //

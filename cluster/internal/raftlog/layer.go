@@ -34,9 +34,19 @@ var (
 // other, because both were begun, would otherwise overwrite each other's logs.
 type identity struct {
 	stable raft.StableStore
+	// begun is called when the node meets the cluster it has promised to begin.
+	begun func()
 
-	mu sync.Mutex
-	id uint64
+	mu       sync.Mutex
+	id       uint64
+	promised uint64
+}
+
+// promise notes the identity that a new cluster is going to have.
+func (i *identity) promise(id uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.promised = id
 }
 
 // load reads the identity of a node that has a log.
@@ -70,6 +80,9 @@ func (i *identity) meet(id uint64) error {
 			return fmt.Errorf("keeping the identity of the cluster: %w", err)
 		}
 		i.id = id
+		if id == i.promised {
+			i.begun()
+		}
 	case i.id != id:
 		return errOtherCluster
 	}

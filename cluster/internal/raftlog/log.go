@@ -35,14 +35,16 @@ type Peers interface {
 	NodeDown(node string)
 }
 
-// Config says what a Log is made of. Every field but Dir and Bootstrap must be set.
+// Config says what a Log is made of. Every field but Dir, Bootstrap and ExpectNodes must be set.
 type Config struct {
 	Self      shoal.Node
 	Dir       string // empty: in memory
 	Bootstrap bool
-	Peers     Peers
-	SM        shoal.StateMachine
-	Logger    *slog.Logger
+	// ExpectNodes, if not 0, is how many nodes begin a cluster together.
+	ExpectNodes int
+	Peers       Peers
+	SM          shoal.StateMachine
+	Logger      *slog.Logger
 
 	// Addr is where other nodes' rafts reach this one; Accept, CloseListener and Dial are how. Dial gets such an Addr.
 	Addr          string
@@ -79,6 +81,7 @@ type Log struct {
 	barriers  barriers
 	grown     compaction
 	gate      gate
+	pact      pact
 	reign     atomic.Pointer[reign] // nil unless this node leads
 	// wanted is the incarnation this process goes by; incarnation is the same while the node is up, and 0 otherwise.
 	wanted       atomic.Uint64
@@ -112,6 +115,7 @@ func Start(cfg Config) (*Log, error) {
 		peersChanged: make(chan struct{}, 1),
 		changed:      make(chan struct{}),
 	}
+	l.pact.began = time.Now()
 	l.wanted.Store(cfg.Self.Incarnation)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.batcher = &batcher{
@@ -144,7 +148,8 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 	if err != nil {
 		return false, errors.Join(fmt.Errorf("reading raft's state: %w", err), l.stores.close())
 	}
-	l.identity = &identity{stable: l.stores.stable}
+	// It cannot have voted in a cluster that did not exist when it began to run.
+	l.identity = &identity{stable: l.stores.stable, begun: func() { l.transport.noVotes.Store(false) }}
 	if existing {
 		if err := l.identity.load(); err != nil {
 			return false, errors.Join(err, l.stores.close())
@@ -209,6 +214,9 @@ func (l *Log) run(elected chan bool, amnesic bool) {
 		l.wg.Go(func() { l.watchAmnesia(l.ctx) })
 		if l.cfg.Bootstrap {
 			l.wg.Go(func() { l.bootstrap(upCtx) })
+		}
+		if l.cfg.ExpectNodes > 0 {
+			l.wg.Go(func() { l.expect(upCtx) })
 		}
 	}
 }
