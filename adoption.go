@@ -27,6 +27,8 @@ type inherited struct {
 	id    string
 	kept  *keptSession
 	owner owner
+	// doubtful: its client was connected when its node was lost.
+	doubtful bool
 }
 
 // adoption is one step: sessions to adopt, or, when the cluster has given this node up, all sessions to let go.
@@ -267,9 +269,11 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
 	}
-	for i := range in.kept.entries {
-		if e := &in.kept.entries[i]; e.State != core.Done {
-			s.core.Resume(*e)
+	s.doubtful = in.doubtful
+	for _, e := range in.kept.entries {
+		if e.State != core.Done {
+			e.Doubtful = e.Doubtful || (e.State == core.Queued && (s.doubtful || e.Seq <= in.kept.doubt))
+			s.core.Resume(e)
 		}
 	}
 	s.core.Skip(in.kept.top)
@@ -313,7 +317,8 @@ func (s *session) adoptionEnds() {
 	}
 	s.early, s.collected = nil, nil
 	if s.conn == nil {
-		s.startExpiry(max(0, time.Duration(s.expiry)*time.Second-time.Since(s.away)))
+		// The other node's clock may be ahead.
+		s.startExpiry(max(0, time.Duration(s.expiry)*time.Second-max(0, time.Since(s.away))))
 	}
 }
 

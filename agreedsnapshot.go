@@ -134,7 +134,9 @@ type snapshotDecoder struct {
 func (k *keptSession) appendHead(b []byte) []byte {
 	b = codec.AppendUint(b, uint64(k.expiry))
 	b = codec.AppendUint(b, uint64(k.away))
-	b = codec.AppendUint(b, k.top)
+	for _, n := range []uint64{k.top, k.doubt, k.claimed} {
+		b = codec.AppendUint(b, n)
+	}
 	b = codec.AppendUint(b, uint64(len(k.subs)))
 	for filter, sub := range k.subs {
 		b = codec.AppendBytes(codec.AppendString(b, filter), sub)
@@ -147,7 +149,8 @@ func (k *keptSession) appendHead(b []byte) []byte {
 }
 
 func (k *keptSession) readHead(r *codec.Reader) {
-	k.expiry, k.away, k.top = r.Uint32(), int64(r.Uint()), r.Uint()
+	k.expiry, k.away = r.Uint32(), int64(r.Uint())
+	k.top, k.doubt, k.claimed = r.Uint(), r.Uint(), r.Uint()
 	for range r.Count() {
 		k.setSubscription(r.String(), r.Bytes())
 	}
@@ -157,7 +160,7 @@ func (k *keptSession) readHead(r *codec.Reader) {
 }
 
 const (
-	snapshotVersion = 3
+	snapshotVersion = 4
 
 	snapRoute byte = iota
 	snapOwner

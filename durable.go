@@ -112,8 +112,11 @@ func (s *session) awaitKept() {
 		return
 	}
 	s.storing = true
-	s.b.journal.later(func(packets.ReasonCode) {
-		// A failure is told to the publisher, who sends the message again; the journal itself tries again, too.
+	s.b.journal.later(func(code packets.ReasonCode) {
+		if code.IsError() {
+			s.keepAgain()
+			return
+		}
 		s.mu.Lock()
 		s.storing = false
 		s.core.Stored(seq)
@@ -124,6 +127,19 @@ func (s *session) awaitKept() {
 			c.flush()
 		}
 	}, DurabilityQuorum)
+}
+
+// keepAgain waits anew, after a while, for what the journal could not keep: it tries again, too. If that is because the cluster has given
+// this node up, the session is another node's, which has not heard of these messages and may give their identifiers to others.
+func (s *session) keepAgain() {
+	time.AfterFunc(replicationRetry, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.storing = false
+		if !s.ended && s.b.life.Err() == nil {
+			s.awaitKept()
+		}
+	})
 }
 
 func (s *session) logEnd() {
@@ -271,8 +287,9 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 		left := time.Duration(m.expiry) * time.Second
 		if m.away != 0 {
 			s.away = time.Unix(m.away, 0)
-			left -= now.Sub(s.away)
+			left -= max(0, now.Sub(s.away)) // a clock that was put back prolongs nothing
 		}
+		s.doubtful = m.away == 0
 		if err := b.restoreSession(ctx, s); err != nil {
 			return fmt.Errorf("session %q: %w", m.id, err)
 		}
@@ -328,7 +345,9 @@ func (b *Broker) restoreSession(ctx context.Context, s *session) error {
 		return err
 	}
 	for _, seq := range order {
-		s.core.Resume(*entries[seq])
+		e := entries[seq]
+		e.Doubtful = s.doubtful && e.State == core.Queued
+		s.core.Resume(*e)
 	}
 	return nil
 }

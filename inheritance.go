@@ -169,7 +169,7 @@ func (n *clusterNode) restored() {
 	index := a.step
 	for id, k := range a.kept {
 		if o := a.owners[id]; o != nil && o.home == n.self.Name {
-			mine = append(mine, inherited{id, k.share(), *o})
+			mine = append(mine, inherited{id, k.share(), *o, k.claimed != 0})
 		}
 	}
 	a.mu.Unlock()

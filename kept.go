@@ -22,7 +22,16 @@ type keptSession struct {
 	entries  []core.Entry      // by number; without message where they have ended
 	gone     int               // of those
 	top      uint64            // the greatest number there was
+	doubt    uint64            // entries up to this number may have been sent by a node that was lost, without a word about it
+	claimed  uint64            // epoch of the last claim; 0 once the client is known to have gone away after that
 	received map[uint16]struct{}
+}
+
+// suspend notes that the node of the session was lost: if the client was connected there, whatever was queued may have been sent.
+func (k *keptSession) suspend() {
+	if k.claimed != 0 {
+		k.doubt = k.top
+	}
 }
 
 // findEntry finds an entry by its number.
@@ -45,7 +54,7 @@ func (a *agreed) change(id string) *keptSession {
 	}
 	own := &keptSession{
 		gen: a.gen, expiry: k.expiry, away: k.away, subs: maps.Clone(k.subs), entries: slices.Clone(k.entries), gone: k.gone, top: k.top,
-		received: maps.Clone(k.received),
+		doubt: k.doubt, claimed: k.claimed, received: maps.Clone(k.received),
 	}
 	a.kept[id] = own
 	return own
@@ -88,15 +97,20 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 				k = &keptSession{}
 			}
 		}
-		k.apply(has, d)
+		k.apply(has, epoch, d)
 	}
 	return r.Err()
 }
 
-func (k *keptSession) apply(has byte, d *changeDecoder) {
+func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder) {
 	r := d.r
 	if has&changedMeta != 0 {
 		k.expiry, k.away = r.Uint32(), int64(r.Uint())
+		if k.away == 0 {
+			k.claimed = max(k.claimed, epoch)
+		} else if epoch >= k.claimed {
+			k.claimed = 0
+		}
 	}
 	if has&changedSubs != 0 {
 		for range r.Count() {

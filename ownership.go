@@ -40,6 +40,11 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		next.will = will
 	}
 	a.owners[id] = next
+	if o.home == node { // else it cannot be sent anything before the session has moved
+		if k := a.change(id); k != nil {
+			k.claimed = next.epoch
+		}
+	}
 	a.mu.Unlock()
 	if o.adopter == a.n.self.Name && a.n.up.Load() && len(next.due) == len(o.due) {
 		a.n.reclaimed(id, o.epoch)
@@ -78,7 +83,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	}
 	if expiry > 0 {
 		k := a.keep(id)
-		k.expiry, k.away = expiry, 0
+		k.expiry, k.away, k.claimed = expiry, 0, epoch
 		if !isNew {
 			k.cut(from)
 			for _, e := range tail {
@@ -214,10 +219,11 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 		}
 		if o.home == node {
 			next.home = ""
-			if k := a.kept[id]; k != nil {
+			if k := a.change(id); k != nil {
+				k.suspend()
 				next.home, next.since = heir, index
 				if heir == a.n.self.Name && a.n.up.Load() {
-					mine = append(mine, inherited{id, k.share(), next})
+					mine = append(mine, inherited{id, k.share(), next, k.claimed != 0})
 				}
 			}
 		}

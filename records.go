@@ -132,6 +132,9 @@ func readProperties(r *codec.Reader) *packets.Properties {
 	return p
 }
 
+// flagDoubtful is of entries. The two bits before it are the entry's state.
+const flagDoubtful = 1 << 6
+
 // appendEntry appends an entry of a session's queue.
 func appendEntry(b []byte, e *core.Entry) []byte { return appendMessage(appendEntryHead(b, e), e.Msg) }
 
@@ -140,6 +143,9 @@ func appendEntryHead(b []byte, e *core.Entry) []byte {
 	flags := byte(e.QoS) | byte(e.State)<<4
 	if e.Retain {
 		flags |= flagRetain
+	}
+	if e.Doubtful {
+		flags |= flagDoubtful
 	}
 	b = append(b, flags)
 	b = codec.AppendUint(b, e.Seq)
@@ -160,7 +166,7 @@ func readEntry(r *codec.Reader) core.Entry {
 
 func readEntryHead(r *codec.Reader) (e core.Entry) {
 	flags := r.Byte()
-	e.QoS, e.State, e.Retain = packets.QoS(flags&3), core.State(flags>>4&3), flags&flagRetain != 0
+	e.QoS, e.State, e.Retain, e.Doubtful = packets.QoS(flags&3), core.State(flags>>4&3), flags&flagRetain != 0, flags&flagDoubtful != 0
 	e.Seq = r.Uint()
 	e.PacketID = uint16(r.Uint())
 	e.Share = r.String()

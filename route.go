@@ -304,6 +304,9 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 	if s.ended {
 		return false
 	}
+	if sc.r.inherited != 0 {
+		e.Doubtful = s.doubtful && e.QoS == 1 // QoS 2 is not sent before it is kept, and then it would be here
+	}
 	if s.collecting {
 		if sc.r.inherited != 0 {
 			s.early = append(s.early, e)

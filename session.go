@@ -47,7 +47,9 @@ type session struct {
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
 	adopted uint64
 	early   []core.Entry // what was on its way to the lost node
-	brought uint64       // the last entry that came from another node with the session
+	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
+	doubtful bool
+	brought  uint64 // the last entry that came from another node with the session
 	// catching holds the IDs of the messages that came since a SUBSCRIBE began and before its retained messages were sent.
 	catching map[msgID]struct{}
 }

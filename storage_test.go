@@ -344,6 +344,24 @@ func TestPubCompAfterStored(t *testing.T) {
 	})
 }
 
+// TestNothingUnkeptLeaves: a QoS 2 message that could not be kept waits until it is. Whoever goes on with the session knows nothing of it, and may give its
+// packet identifier to another one.
+func TestNothingUnkeptLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		b := start(t, shoal.WithStorage(store))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Subscribe(2, "t")
+		store.set(nil, errors.New("disk full"))
+		pub := connect(t, b, "pub")
+		require.Equal(t, packets.ImplementationSpecificError, pub.Publish(2, "t", "m"))
+		sub.ExpectNothing(5 * time.Second)
+		store.set(nil, nil)
+		sub.ExpectPublish("t", "m")
+		sub.ExpectQuiet()
+	})
+}
+
 // TestRepeatedWhilePending sends a QoS 2 message again on a new connection, while the store is still busy with the first.
 func TestRepeatedWhilePending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

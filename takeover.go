@@ -93,7 +93,7 @@ func (n *clusterNode) atHome(ctx context.Context, id string) error {
 		a.mu.Unlock()
 		return nil
 	}
-	in := inherited{id, k.share(), *o}
+	in := inherited{id, k.share(), *o, false}
 	a.mu.Unlock()
 	n.makeInherited(&in).adoptionEnds()
 	return nil

@@ -26,6 +26,7 @@ type Entry struct {
 	QoS      packets.QoS
 	Retain   bool // the RETAIN flag to send
 	State    State
+	Doubtful bool // it is Queued, and may nevertheless have been sent, by a node that was lost
 	counted  bool // takes a place in the window of this connection
 }
 
@@ -214,7 +215,7 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 		if e.PacketID == 0 && !s.assign(e) {
 			return
 		}
-		if !s.appendPublish(out, e, !first, now) {
+		if !s.appendPublish(out, e, !first || e.Doubtful, now) { // [MQTT-3.3.1-1]
 			s.end(e, TooLarge) // [MQTT-3.1.2-25]
 			continue
 		}
