@@ -9,14 +9,18 @@ import (
 //
 // raft does not answer futures that it has handed to the state machine's goroutine when it is told to stop: whoever
 // waited for one would wait for ever. So raft is stopped only when nobody waits. Without a majority the futures fail as
-// soon as the leader notices, after a heartbeat timeout.
+// soon as the leader notices, after a heartbeat timeout. If the state machine is so busy that they are not answered in time, they are
+// abandoned, each with a goroutine that waits for it.
 type gate struct {
 	mu    sync.Mutex
 	count int
 	shut  chan struct{} // closed when shut and empty; nil before
+	over  chan struct{} // closed when raft has stopped
 }
 
-// do calls fn unless the gate is shut.
+func newGate() gate { return gate{over: make(chan struct{})} }
+
+// do calls fn, on another goroutine, unless the gate is shut. It returns when fn has, or raft has stopped.
 func (g *gate) do(fn func() error) error {
 	g.mu.Lock()
 	if g.shut != nil {
@@ -25,15 +29,25 @@ func (g *gate) do(fn func() error) error {
 	}
 	g.count++
 	g.mu.Unlock()
-	defer func() {
+	answer := make(chan error, 1)
+	go func() {
+		answer <- fn()
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.count--; g.count == 0 && g.shut != nil {
 			close(g.shut)
 		}
 	}()
-	return fn()
+	select {
+	case err := <-answer:
+		return err
+	case <-g.over:
+		return errClosed
+	}
 }
+
+// abandon ends what still waits, after raft has stopped.
+func (g *gate) abandon() { close(g.over) }
 
 // close shuts the gate and waits, for a limited time, until everybody has left.
 func (g *gate) close(limit time.Duration) {

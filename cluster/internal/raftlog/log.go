@@ -107,6 +107,7 @@ type Log struct {
 func Start(cfg Config) (*Log, error) {
 	l := &Log{
 		cfg:          cfg,
+		gate:         newGate(),
 		lease:        newLease(),
 		book:         newAddressBook(),
 		completer:    &completer{wake: make(chan struct{}, 1)},
@@ -359,6 +360,7 @@ func (l *Log) Close() error {
 		err = errors.New("raftlog: raft did not stop in time")
 	}
 	l.cancel()
+	l.gate.abandon()
 	l.wg.Wait()
 	l.completerCancel()
 	<-l.completerDone
