@@ -235,6 +235,9 @@ func (q *adoptions) holdForGroup(sc *scratch, group string) bool {
 
 // adopt makes the sessions of one step.
 func (n *clusterNode) adopt(a *adoption) {
+	if n.b.journal.common != nil {
+		n.loadInherited(a)
+	}
 	made := make([]*session, 0, len(a.sessions))
 	for i := range a.sessions {
 		made = append(made, n.makeInherited(&a.sessions[i]))
@@ -265,6 +268,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	}
 	s := b.newSession(in.id)
 	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
+	s.fence = in.owner.fence()
 	s.away = time.Now()
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
@@ -307,6 +311,9 @@ func (s *session) adoptionEnds() {
 	}
 	s.setDurable(true)
 	s.logMeta()
+	if s.doubtful && s.b.journal.common != nil {
+		s.writeWhole() // with the doubt, for whoever inherits it next
+	}
 	s.collecting = false
 	for _, list := range [][]core.Entry{s.early, s.collected} {
 		for _, e := range list {
@@ -322,10 +329,13 @@ func (s *session) adoptionEnds() {
 	}
 }
 
-// discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now.
+// discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now; or after a snapshot came, from which those that
+// are this node's are made anew. With a store that the nodes share, this node has more of those than the store.
 func (n *clusterNode) discardAll() {
 	for _, s := range n.b.sessions.all() {
-		s.abandon()
+		if n.b.journal.common == nil || !n.up.Load() || !n.goesOn(s) {
+			s.abandon()
+		}
 	}
 }
 
@@ -339,6 +349,7 @@ func (s *session) abandon() {
 	}
 	s.b.journal.replication.drop(s)
 	s.mu.Unlock()
+	s.moveEnds(packets.ServerUnavailable)
 	if c != nil {
 		c.kick(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
 	}

@@ -292,7 +292,7 @@ func TestReceiveRefusesWhoWasGivenUp(t *testing.T) {
 		return answer
 	}
 	require.NoError(t, receive(4))
-	n.state.leave("x")
+	n.state.leave(2, "x")
 	require.ErrorIs(t, receive(4), errGivenUp)
 	n.step(7)
 	n.state.enter("x", member{since: 7})
@@ -422,4 +422,47 @@ func FuzzChanges(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A session that a node has adopted is its own, and what is said when it joins ends nothing: not even when the client has connected elsewhere
+// meanwhile, and the session is on its way there.
+func TestAdoptedSessionsAreNotAnnounced(t *testing.T) {
+	a := newAgreed(t)
+	n := a.n
+	n.up.Store(true)
+	a.owners["x"] = &owner{node: "other", home: "self", epoch: 9, settled: 3, since: 5}
+	s := n.makeInherited(&inherited{id: "x", kept: &keptSession{expiry: 60}, owner: *a.owners["x"]})
+	s.adoptionEnds()
+	n.announceSessions() // would panic if it proposed anything
+	require.Same(t, s, n.b.sessions.get("x"))
+	require.False(t, s.ended)
+	n.b.sessions.stopTimers()
+}
+
+// With a store that all nodes share, the agreed order has of a session that it is kept, and nothing of what is in it.
+func TestNarrowReplication(t *testing.T) {
+	a := newAgreed(t)
+	n := a.n
+	r := n.b.journal.replication
+	r.narrow = true
+	n.b.journal.common = newCommonLog(nil, n.b.log)
+	s := n.b.newSession("x")
+	s.expiry, s.epoch = 60, 1
+	s.setDurable(true)
+	s.logWhole()
+	sub, err := n.b.parseSubscription(&packets.Subscription{TopicFilter: "t", QoS: 1}, nil)
+	require.NoError(t, err)
+	sub.s = s
+	_, err = s.subscribe(sub)
+	require.NoError(t, err)
+	s.mu.Lock()
+	s.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", Payload: []byte("secret"), QoS: 1}, QoS: 1})
+	s.logMeta()
+	enc := &changeEncoder{narrow: true}
+	enc.session(s, s.changes)
+	s.mu.Unlock()
+	a.owners["x"] = &owner{node: "self", home: "self", epoch: 1, settled: 1}
+	(*stateMachine)(n).Apply(1, "self", enc.take())
+	require.Equal(t, &keptSession{gen: a.gen, expiry: 60, claimed: 1}, a.kept["x"])
+	require.Len(t, n.b.journal.common.units, 4, "all of it goes to the store")
 }

@@ -30,7 +30,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 	}
 	epoch, step := a.epoch, a.step
 	kept := maps.Clone(a.kept)
-	heirs, up := maps.Clone(a.heirs), maps.Clone(a.up)
+	heirs, up, common := maps.Clone(a.heirs), maps.Clone(a.up), a.common
 	a.gen++ // what is changed from here on is copied first
 	a.mu.Unlock()
 	var retained []*core.Message
@@ -71,6 +71,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 			b := codec.AppendUint(codec.AppendString([]byte{snapUp}, name), m.since)
 			s.put(codec.AppendString(b, m.reference))
 		}
+		s.put(common.append([]byte{snapCommon}))
 		enc := &changeEncoder{msgs: make(map[*core.Message]uint64)}
 		for id, k := range kept {
 			s.put(k.appendHead(codec.AppendString([]byte{snapKept}, id)))
@@ -90,6 +91,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 func (sm *stateMachine) Restore(src io.Reader) error {
 	n := (*clusterNode)(sm)
 	a := &n.state
+	n.keeper.pause()
 	n.b.retained.clear()
 	n.b.bans.clear()
 	a.reset()
@@ -170,6 +172,7 @@ const (
 	snapKept
 	snapEntry // of the last snapKept
 	snapBan
+	snapCommon
 )
 
 func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
@@ -192,7 +195,9 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.mu.Unlock()
 	case snapUp:
 		name, m := r.String(), member{r.Uint(), r.String()}
-		a.enter(name, m)
+		a.mu.Lock()
+		a.up[name] = m
+		a.mu.Unlock()
 	case snapKept:
 		id := r.String()
 		a.mu.Lock()
@@ -214,6 +219,10 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		if ban := readBan(r); r.Err() == nil {
 			a.n.b.bans.put(ban)
 		}
+	case snapCommon:
+		a.mu.Lock()
+		a.common.read(r)
+		a.mu.Unlock()
 	case snapRetained:
 		if m := readMessage(r); r.Err() == nil {
 			a.n.b.retained.set(m)

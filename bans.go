@@ -64,7 +64,13 @@ func (b *Broker) changeBan(ctx context.Context, ban Ban, lift bool) (found bool,
 			return false, err
 		}
 		found, _ = result.(bool)
-		return found, b.cluster.c.Barrier(ctx) // every node knows
+		if err := b.cluster.c.Barrier(ctx); err != nil { // every node knows
+			return found, err
+		}
+		if b.journal.common != nil {
+			return found, b.cluster.keeper.askKeeper(ctx, 0)
+		}
+		return found, nil
 	}
 	if found, err = b.applyBan(ban, lift, now); err != nil || b.journal == nil {
 		return found, err
@@ -75,15 +81,23 @@ func (b *Broker) changeBan(ctx context.Context, ban Ban, lift bool) (found bool,
 // applyBan makes or lifts a ban. In a cluster it is called in the agreed order, with the time of whoever proposed it, so that all nodes do
 // the same.
 func (b *Broker) applyBan(ban Ban, lift bool, now time.Time) (found bool, err error) {
-	found, swept, err := b.bans.change(ban, lift, now)
+	change := func() (ops []Op) {
+		var swept []Ban
+		if found, swept, err = b.bans.change(ban, lift, now); err != nil {
+			return nil
+		}
+		for _, s := range swept {
+			ops = append(ops, s.op(true))
+		}
+		return append(ops, ban.op(lift))
+	}
+	if b.cluster != nil {
+		b.cluster.keeper.keep(change)
+	} else if ops := change(); err == nil && b.journal != nil {
+		b.journal.store.write(ops...)
+	}
 	if err != nil {
 		return false, err
-	}
-	if b.cluster == nil && b.journal != nil {
-		for _, s := range swept {
-			b.journal.store.write(s.op(true))
-		}
-		b.journal.store.write(ban.op(lift))
 	}
 	if !lift {
 		b.disconnectBanned(&ban)

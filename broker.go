@@ -129,15 +129,23 @@ func New(opts ...Option) (*Broker, error) {
 	if len(b.hooks.dropped) > 0 {
 		b.dropEvents = make(chan DroppedEvent, 1024)
 	}
-	if b.cfg.storage != nil {
+	clustered := len(b.cfg.cluster) > 0
+	switch {
+	case b.cfg.storage == nil:
+	case clustered && isShared(b.cfg.storage):
+		b.journal = &journal{common: newCommonLog(b.cfg.storage.(FencedStorage), b.log)}
+	default:
 		b.journal = &journal{store: newStoreLog(b.cfg.storage, b.log)}
 	}
-	if len(b.cfg.cluster) > 0 {
+	if clustered {
 		if b.journal == nil {
 			b.journal = new(journal)
 		}
 		b.cluster = newClusterNode(b, b.cfg.cluster[0])
 		b.journal.replication = newReplication(b.cluster)
+		if j := b.journal.common; j != nil {
+			j.stale = b.cluster.gone
+		}
 	}
 	return b, nil
 }

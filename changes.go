@@ -23,7 +23,11 @@ type sessionChanges struct {
 	cost     int
 }
 
-func (r *replication) meta(s *session) { r.changes(s).meta = true }
+func (r *replication) meta(s *session) {
+	if !r.narrow {
+		r.changes(s).meta = true
+	}
+}
 
 // whole makes what the session is now take the place of everything that is kept of it.
 func (r *replication) whole(s *session) {
@@ -37,6 +41,9 @@ func (r *replication) forget(s *session) {
 }
 
 func (r *replication) subscription(s *session, filter string, sub *subscription) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	if c.subs == nil {
 		c.subs = make(map[string]*subscription)
@@ -45,6 +52,9 @@ func (r *replication) subscription(s *session, filter string, sub *subscription)
 }
 
 func (r *replication) enqueued(s *session, e *core.Entry) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	if c.whole {
 		return
@@ -56,6 +66,9 @@ func (r *replication) enqueued(s *session, e *core.Entry) {
 }
 
 func (r *replication) sent(s *session, e *core.Entry) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	c.sent = max(c.sent, e.Seq)
 	if e.PacketID != core.IDOf(e.Seq) {
@@ -64,12 +77,18 @@ func (r *replication) sent(s *session, e *core.Entry) {
 }
 
 func (r *replication) pubRecReceived(s *session, e *core.Entry) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	c.released = append(c.released, e.Seq)
 }
 
 // ended notes the end of a message. One that has not left yet never will.
 func (r *replication) ended(s *session, e *core.Entry) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	if len(c.entries) > 0 && e.Seq >= c.entries[0].Seq {
 		if i, ok := findEntry(c.entries, e.Seq); ok {
@@ -81,6 +100,9 @@ func (r *replication) ended(s *session, e *core.Entry) {
 }
 
 func (r *replication) received(s *session, id uint16, taken bool) {
+	if r.narrow {
+		return
+	}
 	c := r.changes(s)
 	if c.received == nil {
 		c.received = make(map[uint16]bool)
@@ -90,8 +112,9 @@ func (r *replication) received(s *session, id uint16, taken bool) {
 
 // changeEncoder makes a command of the changes of many sessions. A message that went to many of them is in it once.
 type changeEncoder struct {
-	buf  []byte
-	msgs map[*core.Message]uint64
+	buf    []byte
+	msgs   map[*core.Message]uint64
+	narrow bool
 }
 
 // take returns the command, or nil if there are no changes, and begins a new one.
@@ -122,7 +145,10 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 		*ch = sessionChanges{over: true}
 	}
 	if ch.whole {
-		*ch = wholeSession(s)
+		*ch = sessionChanges{forget: true, meta: true}
+		if !c.narrow {
+			*ch = wholeSession(s)
+		}
 	}
 	var has byte
 	set := func(bit byte, is bool) {

@@ -20,6 +20,12 @@ import (
 //	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
 //	inheritance.go   who has what a lost node had; adoption.go makes its sessions, reroute.go sees to what was on its way there
 //	orphans.go       wills of nodes that were lost
+//
+// and, where all nodes share a store:
+//
+//	commonmove.go    how sessions come here; commonlog.go and commonsession.go have what is written
+//	coldstart.go     what becomes of what the store has when a cluster begins
+//	keeper.go        the node that writes what belongs to all: retained messages and bans
 type clusterNode struct {
 	b     *Broker
 	c     Cluster
@@ -30,6 +36,7 @@ type clusterNode struct {
 	routes    localRoutes
 	barriers  barriers
 	adoptions adoptions
+	keeper    keeper
 	lastWords tally // wills that are being published, and what the cluster is to know of them
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
@@ -60,6 +67,7 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n.routes.init(n)
 	n.barriers.init(n)
 	n.adoptions.init(n)
+	n.keeper.init(n)
 	n.gate.init()
 	return n
 }
@@ -74,6 +82,10 @@ func (n *clusterNode) start(ctx context.Context) error {
 	n.wg.Go(func() { n.b.journal.replication.run(n.life) })
 	n.wg.Go(n.routes.announce)
 	n.wg.Go(n.barriers.run)
+	if n.b.journal.common != nil {
+		n.wg.Go(n.keeper.run)
+		n.wg.Go(n.keeper.runWaits)
+	}
 	n.wg.Go(func() {
 		if err := n.c.Run(n.life, n.self, n.setLive); err != nil && n.life.Err() == nil {
 			n.b.log.Error("discovery of nodes ended", "node", n.self.Name, "error", err)

@@ -273,6 +273,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		}
 	}
 	s, present := b.takeSession(ctx, p.ClientID, p.CleanStart)
+	if err := b.keepFirst(ctx, s, epoch, e, present); err != nil {
+		return err
+	}
 	now := time.Now()
 	ack := c.connAck(p, e, assigned, present)
 

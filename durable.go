@@ -25,7 +25,7 @@ const (
 	spaceRetained = "retained"
 )
 
-func sessionSpace(id string) string { return "session/" + id }
+func sessionSpace(id string) string { return sessionPrefix + id }
 
 func numberKey(kind byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{kind}, n) }
 
@@ -60,6 +60,9 @@ func (s *session) logMeta() {
 	if st := s.b.journal.store; st != nil {
 		st.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
 	}
+	if s.b.journal.common != nil {
+		s.writeCommon(s.metaOp())
+	}
 	if r := s.b.journal.replication; r != nil {
 		r.meta(s)
 	}
@@ -78,6 +81,9 @@ func appendMeta(b []byte, s *session) []byte {
 func (s *session) logWhole() {
 	if r := s.b.journal.replication; r != nil {
 		r.whole(s)
+	}
+	if s.b.journal.common != nil {
+		s.writeWhole()
 	}
 	st := s.b.journal.store
 	if st == nil {
@@ -152,6 +158,9 @@ func (s *session) logEndAlways() {
 	if st := s.b.journal.store; st != nil {
 		st.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
 	}
+	if s.b.journal.common != nil && !s.moved { // else it is the new home's
+		s.writeCommon(Op{Space: sessionSpace(s.clientID)})
+	}
 	if r := s.b.journal.replication; r != nil && !s.moved { // else it is the other nodes' to say
 		r.forget(s)
 	}
@@ -164,6 +173,9 @@ func (s *session) logSubscription(sub *subscription) {
 	if st := s.b.journal.store; st != nil {
 		st.write(subscriptionOp(s.clientID, sub))
 	}
+	if s.b.journal.common != nil {
+		s.writeCommon(subscriptionOp(s.clientID, sub))
+	}
 	if r := s.b.journal.replication; r != nil {
 		r.subscription(s, sub.filter, sub)
 	}
@@ -175,6 +187,9 @@ func (s *session) logUnsubscribed(filter string) {
 	}
 	if st := s.b.journal.store; st != nil {
 		st.write(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
+	}
+	if s.b.journal.common != nil {
+		s.writeCommon(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
 	}
 	if r := s.b.journal.replication; r != nil {
 		r.subscription(s, filter, nil)
@@ -234,13 +249,18 @@ func (b *Broker) readSubscription(r *codec.Reader) (*subscription, error) {
 
 // openStorage opens the store and restores what is in it, before anything else happens.
 func (b *Broker) openStorage(ctx context.Context) error {
-	if b.journal == nil || b.journal.store == nil {
+	if b.journal == nil || (b.journal.store == nil && b.journal.common == nil) {
 		return nil
 	}
 	if o, ok := b.cfg.storage.(Opener); ok {
 		if err := o.Open(ctx); err != nil {
 			return fmt.Errorf("shoal: open storage: %w", err)
 		}
+	}
+	if b.journal.common != nil {
+		// What is in it is for all nodes; see coldstart.go and adoption.go.
+		b.runJournal(b.journal.common.run)
+		return nil
 	}
 	if b.cluster == nil { // a cluster has them in its agreed order
 		if err := b.restoreRetained(ctx); err != nil {
@@ -253,13 +273,18 @@ func (b *Broker) openStorage(ctx context.Context) error {
 	if err := b.restoreSessions(ctx); err != nil {
 		return fmt.Errorf("shoal: restore sessions: %w", err)
 	}
-	run, cancel := context.WithCancel(context.Background())
+	b.runJournal(b.journal.store.run)
+	return nil
+}
+
+// runJournal runs what commits changes, until the end of the broker.
+func (b *Broker) runJournal(run func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
 	b.journalEnd, b.journalDone = cancel, make(chan struct{})
 	go func() {
 		defer close(b.journalDone)
-		b.journal.store.run(run)
+		run(ctx)
 	}()
-	return nil
 }
 
 func (b *Broker) restoreSessions(ctx context.Context) error {

@@ -174,7 +174,7 @@ func (n *clusterNode) retain(r *routing) {
 	if r.durability == DurabilityFsync {
 		propose = n.c.ProposeStable
 	}
-	propose(cmd, func(_ any, err error) {
+	propose(cmd, func(result any, err error) {
 		if err != nil && !errors.Is(err, ErrResultUnknown) {
 			a.finish(packets.ImplementationSpecificError)
 			return
@@ -182,6 +182,11 @@ func (n *clusterNode) retain(r *routing) {
 		n.barriers.add(func(err error) {
 			if err != nil {
 				a.finish(packets.ImplementationSpecificError)
+				return
+			}
+			if n.b.journal.common != nil {
+				index, _ := result.(uint64)
+				n.awaitKept(a, index)
 				return
 			}
 			a.finish(packets.Success)

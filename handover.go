@@ -34,6 +34,12 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		return n.handOver(ctx, id, epoch)
 	case callPass:
 		return n.takePassed(ctx, node, r)
+	case callKept:
+		index := r.Uint()
+		if r.Err() != nil {
+			return nil, r.Err()
+		}
+		return newRecord(), n.keeper.written(ctx, index)
 	case callFlush:
 		return newRecord(), n.flushTo(ctx, node)
 	default:
@@ -93,10 +99,23 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		return answer(answerNone), nil
 	}
 	n.gather(ctx)
+	b := s.handOver()
+	if n.b.journal.common != nil {
+		// If the new home is lost before it has written anything, whoever is its heir finds all of this in the store.
+		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
+			n.b.log.Warn("a session is not handed over: the store is away", "client_id", id, "error", err)
+			return answer(answerAway), nil
+		}
+	}
+	return b, nil
+}
+
+// handOver returns the answer to callFetch.
+func (s *session) handOver() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil {
-		return answer(answerNone), nil
+		return answer(answerNone)
 	}
 	s.moving = true
 	b := answer(answerSession)
@@ -113,7 +132,7 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 	for _, id := range ids {
 		b = codec.AppendUint(b, uint64(id))
 	}
-	return b, nil
+	return b
 }
 
 // gather lets everything that any node has routed to this one arrive. A node that does not answer holds nothing up for long: it is being given up.

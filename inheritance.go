@@ -7,6 +7,9 @@ func (n *clusterNode) inherit(index uint64, lost, heirName string) {
 	a := &n.state
 	a.mu.Lock()
 	a.heirs[lost] = heir{heirName, index}
+	if a.common.restorer == lost {
+		a.common.restorer = heirName
+	}
 	a.mu.Unlock()
 	mine := a.lose(index, lost, heirName)
 	if heirName == n.self.Name && n.up.Load() {
@@ -27,6 +30,7 @@ func (n *clusterNode) step(index uint64) {
 	n.state.mu.Lock()
 	n.state.step = index
 	n.state.mu.Unlock()
+	n.keeper.turn()
 	n.adoptions.reach(index)
 }
 
@@ -44,13 +48,24 @@ func (a *agreed) enter(node string, m member) (was bool) {
 	defer a.mu.Unlock()
 	_, was = a.up[node]
 	a.up[node] = m
+	if a.common.keeper == "" || a.common.keeper == node {
+		a.common.keeper, a.common.keeps = node, m.since
+	}
 	return was
 }
 
-func (a *agreed) leave(node string) {
+func (a *agreed) leave(index uint64, node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.up, node)
+	if a.common.keeper == node {
+		a.common.keeper, a.common.keeps = "", index
+		for name := range a.up {
+			if a.common.keeper == "" || name < a.common.keeper {
+				a.common.keeper = name
+			}
+		}
+	}
 }
 
 // isUp is called with a.mu held.
@@ -152,6 +167,7 @@ func (a *agreed) routesOf(node string) []string {
 
 // restored makes this node's sessions fit a state that came in a snapshot. It is called on Apply's goroutine, with a.mu not held.
 func (n *clusterNode) restored() {
+	n.keeper.turn()
 	if !n.up.Load() {
 		return
 	}

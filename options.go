@@ -52,8 +52,8 @@ func WithListener(l net.Listener) Option {
 // WithTLSConfig sets the configuration of tls and wss listeners. Set its ClientAuth to ask for client certificates.
 func WithTLSConfig(t *tls.Config) Option { return func(c *config) { c.tls = t } }
 
-// WithStorage keeps sessions and retained messages in s. Without it they live as long as the process. The broker closes s. A node of a cluster needs
-// one of its own; see SharedStorage.
+// WithStorage keeps sessions and retained messages in s. Without it they live as long as the process. The broker closes s. The nodes of
+// a cluster have each one of their own, or all share one; see FencedStorage.
 func WithStorage(s Storage) Option { return func(c *config) { c.storage = s } }
 
 // WithAuthenticator sets who may connect, and, if a is an Authorizer, too, what they may do. Exactly one of
@@ -224,8 +224,11 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, err)
 		}
 	}
-	if s, ok := c.storage.(SharedStorage); ok && s.Shared() && len(c.cluster) > 0 {
-		errs = append(errs, errors.New("shoal: WithStorage: the nodes of a cluster cannot share a storage yet: give each its own, such as storage/bolt, or none"))
+	if len(c.cluster) > 0 && isShared(c.storage) {
+		if _, ok := c.storage.(FencedStorage); !ok {
+			errs = append(errs, fmt.Errorf("shoal: WithStorage: the nodes of a cluster can share a %T only if it is a FencedStorage; "+
+				"take one, such as storage/redis, or give each node a storage of its own, such as storage/bolt, or none", c.storage))
+		}
 	}
 	for _, u := range c.listen {
 		e, err := listen.Parse(u)

@@ -236,6 +236,10 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 	return mine
 }
 
+// fence is what the session's home writes with to a store that all nodes share. It grows with every move, since those have epochs of their own, and
+// with every loss of a home.
+func (o *owner) fence() Fence { return Fence{Epoch: o.settled, Step: o.since} }
+
 // owner returns who has a client, or nil.
 func (a *agreed) owner(id string) *owner {
 	a.mu.RLock()
@@ -283,9 +287,10 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 	return id, o
 }
 
-// announceSessions tells the cluster the sessions this node has, after it joined. Those that were claimed elsewhere meanwhile end here.
+// announceSessions tells the cluster the sessions this node has, after it joined. Those that were claimed elsewhere meanwhile end here; but not those that it has
+// adopted, which are its own as all agree, and may be on their way to another node.
 func (n *clusterNode) announceSessions() {
-	all := n.b.sessions.all()
+	all := slices.DeleteFunc(n.b.sessions.all(), func(s *session) bool { return s.adopted != 0 && n.state.isHome(n.self.Name, s.clientID) })
 	const chunk = 1000
 	for len(all) > 0 {
 		some := all[:min(chunk, len(all))]

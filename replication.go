@@ -16,6 +16,8 @@ import (
 // does not travel at all. What a session's changes are, and how they travel, is in changes.go; what the nodes make of them in kept.go.
 type replication struct {
 	n *clusterNode
+	// narrow: the nodes share a store, and the agreed order has of sessions only that they are kept.
+	narrow bool
 
 	mu      sync.Mutex
 	dirty   []*session // that have changes, in the order of their first
@@ -56,7 +58,7 @@ const (
 )
 
 func newReplication(n *clusterNode) *replication {
-	return &replication{n: n, idle: make(chan struct{}), wake: make(chan struct{}, 1)}
+	return &replication{n: n, narrow: n.b.journal.common != nil, idle: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // changes returns where a session's changes gather. The caller holds s.mu.
@@ -203,7 +205,7 @@ func (r *replication) propose() {
 	r.last = g
 	behind := r.behind
 	r.mu.Unlock()
-	enc := new(changeEncoder)
+	enc := &changeEncoder{narrow: r.narrow}
 	for _, s := range g.changed {
 		s.mu.Lock()
 		c := s.changes

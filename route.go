@@ -92,6 +92,13 @@ func (r *routing) acceptance() *acceptance {
 	return r.wait
 }
 
+// refuse has the publisher told that the message was not accepted.
+func (r *routing) refuse(code packets.ReasonCode) {
+	a := r.acceptance()
+	a.add()
+	a.finish(code) // the router has a count of its own
+}
+
 // frame returns the PUBLISH of QoS 0 as most subscribers get it, encoded once for each version; nil if it cannot be shared that way.
 func (r *routing) frame(v packets.Version) []byte {
 	if len(r.p.Payload) >= outbox.ShareFrom {
@@ -306,6 +313,14 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
 	}
 	if sc.r.inherited != 0 {
 		e.Doubtful = s.doubtful && e.QoS == 1 // QoS 2 is not sent before it is kept, and then it would be here
+	}
+	if s.move != nil && sc.r.durability != DurabilityMemory {
+		s.move.await(&sc.r)
+	}
+	if s.durable && e.Share == "" && s.b.journal.refuses() { // what goes to a group may have been acknowledged before
+		sc.r.refuse(packets.ImplementationSpecificError)
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropStoreAway})
+		return true
 	}
 	if s.collecting {
 		if sc.r.inherited != 0 {

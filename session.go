@@ -50,6 +50,9 @@ type session struct {
 	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
 	doubtful bool
 	brought  uint64 // the last entry that came from another node with the session
+	// fence is what this node's changes of the session go to a store with that all nodes share, and move the move by which it comes here; see commonmove.go.
+	fence Fence
+	move  *move
 	// catching holds the IDs of the messages that came since a SUBSCRIBE began and before its retained messages were sent.
 	catching map[msgID]struct{}
 }

@@ -13,6 +13,9 @@ func (l *sessionLog) Enqueued(e *core.Entry) {
 	if st := l.b.journal.store; st != nil {
 		st.write(entryOp(l.clientID, e))
 	}
+	if l.b.journal.common != nil {
+		(*session)(l).writeCommon(entryOp(l.clientID, e))
+	}
 	if r := l.b.journal.replication; r != nil {
 		r.enqueued((*session)(l), e)
 	}
@@ -25,6 +28,9 @@ func (l *sessionLog) Sent(e *core.Entry) {
 	if st := l.b.journal.store; st != nil {
 		st.write(stateOp(l.clientID, e))
 	}
+	if l.b.journal.common != nil {
+		(*session)(l).writeCommon(stateOp(l.clientID, e))
+	}
 	if r := l.b.journal.replication; r != nil {
 		r.sent((*session)(l), e)
 	}
@@ -36,6 +42,9 @@ func (l *sessionLog) PubRecReceived(e *core.Entry) {
 	}
 	if st := l.b.journal.store; st != nil {
 		st.write(stateOp(l.clientID, e))
+	}
+	if l.b.journal.common != nil {
+		(*session)(l).writeCommon(stateOp(l.clientID, e))
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.pubRecReceived((*session)(l), e)
@@ -66,6 +75,9 @@ func (l *sessionLog) entryEnded(e *core.Entry) {
 	if st := l.b.journal.store; st != nil {
 		st.write(endOps(l.clientID, e)...)
 	}
+	if l.b.journal.common != nil {
+		(*session)(l).writeCommon(endOps(l.clientID, e)...)
+	}
 	if r := l.b.journal.replication; r != nil {
 		r.ended((*session)(l), e)
 	}
@@ -82,6 +94,9 @@ func (l *sessionLog) identifier(id uint16, value []byte) {
 	}
 	if st := l.b.journal.store; st != nil {
 		st.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value})
+	}
+	if l.b.journal.common != nil {
+		(*session)(l).writeCommon(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value})
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.received((*session)(l), id, value != nil)

@@ -27,6 +27,7 @@ type agreed struct {
 	gen    uint64                       // grows with every snapshot; see keptSession
 	// waiting are routes inherited by this node whose sessions are still being adopted.
 	waiting []*route
+	common  commonState
 }
 
 // member is a node that takes part, since a step of the agreed order.
@@ -93,6 +94,7 @@ func (a *agreed) reset() {
 	a.heirs = make(map[string]heir)
 	a.up = make(map[string]member)
 	a.waiting = nil
+	a.common = commonState{}
 }
 
 // Commands. Each begins with the version and its kind.
@@ -106,6 +108,7 @@ const (
 	cmdSessions
 	cmdChanges
 	cmdBan
+	cmdCommon
 )
 
 func command(kind byte) []byte { return append(newRecord(), kind) }
@@ -117,7 +120,7 @@ var _ StateMachine = (*stateMachine)(nil)
 
 // Apply implements StateMachine. A command that cannot be read, from a newer version for example, changes nothing; all nodes of a
 // version do the same with it.
-func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
+func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 	n := (*clusterNode)(sm)
 	r, err := openRecord(cmd)
 	if err != nil {
@@ -146,13 +149,19 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 		if r.Err() == nil {
 			m.Payload = append([]byte(nil), m.Payload...) // cmd is not kept
 			n.applyRetained(m)
+			n.keeper.reach(index)
+			return index
 		}
 	case cmdSessions:
 		return a.announce(node, r)
 	case cmdChanges:
 		return a.applyChanges(node, r)
 	case cmdBan:
-		return a.ban(r)
+		result := a.ban(r)
+		n.keeper.reach(index)
+		return result
+	case cmdCommon:
+		return a.applyCommon(node, r)
 	default:
 		return fmt.Errorf("shoal: unknown command %d", kind)
 	}
@@ -160,9 +169,13 @@ func (sm *stateMachine) Apply(_ uint64, node string, cmd []byte) any {
 }
 
 // applyRetained keeps a retained message, on every node in the same order (guarantee 6). In a cluster the agreed order is
-// what keeps retained messages over a restart, not the node's own storage, which knows nothing of the others.
+// what keeps retained messages over a restart, not the node's own storage, which knows nothing of the others; but for a store that all nodes
+// share, into which one of them writes them (keeper.go).
 func (n *clusterNode) applyRetained(m *core.Message) {
-	n.b.retained.set(m)
+	n.keeper.keep(func() []Op {
+		n.b.retained.set(m)
+		return []Op{retainedOp(m)}
+	})
 }
 
 // setRoute makes a node's route what it says it is.
@@ -265,7 +278,7 @@ func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	if n.isSelf(node) {
 		n.givenUp()
 	}
-	n.state.leave(node.Name)
+	n.state.leave(index, node.Name)
 	n.inherit(index, node.Name, adopter)
 	if adopter == n.self.Name {
 		n.wg.Go(func() {
@@ -308,7 +321,11 @@ func (n *clusterNode) announceAll() {
 	if n.adoptions.await(n.life) != nil {
 		return
 	}
-	n.announceSessions()
+	if n.b.journal.common == nil {
+		n.announceSessions()
+	} else if n.beginWithStore(n.life) != nil {
+		return
+	}
 	n.routes.touchAll()
 	if n.routes.settleAll(n.life) != nil {
 		return

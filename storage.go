@@ -1,8 +1,10 @@
 package shoal
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 )
 
 // Storage keeps what must outlive the process: an ordered key-value store that is written in batches.
@@ -11,7 +13,7 @@ import (
 // long, in which order and within which limits; a driver only writes and reads bytes. Every driver passes the suite in
 // storage/storagetest.
 //
-// The broker calls Commit from one goroutine at a time and Scan only while it starts. Implementations must
+// The broker calls Commit from one goroutine at a time and Scan only while it starts; with a FencedStorage, see there. Implementations must
 // nevertheless allow concurrent calls.
 type Storage interface {
 	// Commit applies ops in order and returns once they are durable. Operations on one Space are atomic: after a
@@ -65,7 +67,48 @@ type Opener interface {
 }
 
 // SharedStorage is an optional interface of a Storage. Shared reports whether several brokers would see the same data, as with
-// Redis. The nodes of a cluster cannot share one yet: New refuses it.
+// Redis. The nodes of a cluster share one if it is a FencedStorage, too; New refuses others.
 type SharedStorage interface {
 	Shared() bool
+}
+
+// Fence tells apart those who write to a Space one after another: the one with the greater Fence came later. It is compared by Epoch first, then by
+// Step. The zero Fence is less than all others.
+type Fence struct{ Epoch, Step uint64 }
+
+// Compare returns -1, 0 or 1, as f is less than g, equal or greater.
+func (f Fence) Compare(g Fence) int {
+	return cmp.Or(cmp.Compare(f.Epoch, g.Epoch), cmp.Compare(f.Step, g.Step))
+}
+
+// FencedStorage is a SharedStorage that the nodes of a cluster can share. A Space there belongs to one node at a time; what that node writes late, when
+// another has gone on with the Space, must change nothing any more, however long it was under way. The broker gives each owner of a Space a Fence
+// that is greater than the last one's. Beside what is said here, the broker calls Scan at any time.
+type FencedStorage interface {
+	Storage
+	SharedStorage
+
+	// CommitFenced is Commit for Spaces that change hands: fences has a Fence for each of them, by the Space's name. In one atomic step for each
+	// Space the store compares: if a greater Fence has written to the Space before, nothing of it is written, and it is named in stale; else the Fence
+	// becomes the Space's, and its operations are applied. A Fence without operations only keeps smaller ones out. A Space that has none in fences is
+	// written as by Commit. Stale Spaces are no error: all others are written.
+	//
+	// Calls for one Space with one Fence come one after another, from one process. One that failed may still be under way to the store, and must
+	// change nothing when it arrives there after a later one.
+	//
+	// A Space's Fence stays when the Space is deleted, or becomes empty, for FenceTime at least.
+	CommitFenced(ctx context.Context, ops []Op, fences map[string]Fence) (stale []string, err error)
+
+	// Spaces calls fn for every Space that has entries and whose name begins with prefix, in no order. A Space may be passed more than once, and one that
+	// is made or deleted meanwhile passed or not. It stops at the first error that fn returns and returns that error unchanged. fn may call any method.
+	Spaces(ctx context.Context, prefix string, fn func(space string) error) error
+}
+
+// FenceTime is how long a FencedStorage remembers the Fence of a Space that has no entries any more. A node that stood still for longer could
+// write to such a Space again.
+const FenceTime = 24 * time.Hour
+
+func isShared(s Storage) bool {
+	shared, ok := s.(SharedStorage)
+	return ok && shared.Shared()
 }

@@ -30,6 +30,7 @@ const (
 	callFetch                 // the session
 	callFlush                 // let what was routed to the caller arrive
 	callPass                  // a message for a shared group
+	callKept                  // write what belongs to all nodes
 )
 
 // Answers about a session begin with the version and one of these.
@@ -37,6 +38,7 @@ const (
 	answerNone       byte = iota // there is no such session, or not any more
 	answerSession                // what was asked for follows
 	answerOutclaimed             // somebody else has claimed the client since
+	answerAway                   // the store that all nodes share does not have all of the session
 )
 
 func request(kind byte) []byte { return append(newRecord(), kind) }
@@ -70,8 +72,14 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 	if c.home == n.self.Name {
 		return c.epoch, n.atHome(ctx, id)
 	}
-	if err := n.settleHere(ctx, id, c, expiry); err != nil {
-		n.discard(id)
+	settle := n.settleHere
+	if n.b.journal.common != nil {
+		settle = n.settleCommon
+	}
+	if err := settle(ctx, id, c, expiry); err != nil {
+		if !errors.Is(err, errUndecided) {
+			n.discard(id)
+		}
 		return 0, err
 	}
 	return c.epoch, nil
@@ -95,6 +103,9 @@ func (n *clusterNode) atHome(ctx context.Context, id string) error {
 	}
 	in := inherited{id, k.share(), *o, false}
 	a.mu.Unlock()
+	if n.b.journal.common != nil {
+		return n.atHomeInStore(ctx, &in)
+	}
 	n.makeInherited(&in).adoptionEnds()
 	return nil
 }
@@ -207,6 +218,8 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		return c.home, n.install(s, whole)
 	case answerOutclaimed:
 		err = errOutclaimed
+	case answerAway:
+		err = errStoreAway
 	}
 	n.discard(id)
 	return c.home, err
@@ -320,6 +333,7 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 // discard ends a session that could not be brought here, without a word to the cluster, which never had it here.
 func (n *clusterNode) discard(id string) {
 	if s := n.b.sessions.get(id); s != nil {
+		s.moveEnds(packets.Success) // of what has come here, its home has all
 		s.abandon()
 	}
 }

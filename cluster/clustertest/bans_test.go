@@ -17,7 +17,7 @@ import (
 // TestBanEverywhere holds that a ban is agreed on: it ends the connection on another node, holds on every node when Ban returns, and is
 // known to a node that was away, by its log or by a snapshot.
 func TestBanEverywhere(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		refused := func(node int, id string) {
 			t.Helper()
 			cl := dial(t, c, node)

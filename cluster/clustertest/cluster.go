@@ -44,7 +44,7 @@ type Node struct {
 	host    *memnet.Host
 	broker  *shoal.Broker
 	cluster *cluster.Cluster
-	disk    *disk // nil without storage
+	disk    puller // nil without storage
 
 	dead chan struct{} // closed when nothing is left of a node that was killed; nil if none was
 }
@@ -86,6 +86,7 @@ type options struct {
 	broker  func(i int) []shoal.Option
 	config  func(i int, c *cluster.Config)
 	storage func(i int, dir string) shoal.Storage
+	shared  *SharedStorage
 	logger  *slog.Logger
 	ws      bool
 }
@@ -203,10 +204,14 @@ func (c *Cluster) start(i int) {
 	} else {
 		opts = append(opts, shoal.WithAnonymous())
 	}
-	var d *disk
-	if c.opts.storage != nil {
-		d = &disk{Storage: c.opts.storage(i, filepath.Join(c.dir, n.Name))}
-		opts = append(opts, shoal.WithStorage(d))
+	var d puller
+	switch {
+	case c.opts.shared != nil:
+		h := c.opts.shared.handle(n.Name)
+		d, opts = h, append(opts, shoal.WithStorage(h))
+	case c.opts.storage != nil:
+		disk := &disk{Storage: c.opts.storage(i, filepath.Join(c.dir, n.Name))}
+		d, opts = disk, append(opts, shoal.WithStorage(disk))
 	}
 	b, err := shoal.New(opts...)
 	if err != nil {
@@ -388,6 +393,10 @@ func (c *Cluster) Wipe(i int) {
 
 func (c *Cluster) stop() {
 	c.net.Heal()
+	if s := c.opts.shared; s != nil {
+		s.Fail(nil)
+		s.Resume()
+	}
 	for i := range c.nodes {
 		c.Resume(i)
 	}
@@ -419,6 +428,9 @@ func (c *Cluster) stop() {
 
 // A probe lasts half a second, and as much again for each of the eight steps by which the library doubts its own health.
 const lastProbes = 6 * time.Second
+
+// puller is a storage that can be pulled out.
+type puller interface{ pull() }
 
 // disk is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
 type disk struct {

@@ -15,5 +15,7 @@
 //		})
 //	}
 //
+// WithStorage gives each node a storage of its own, WithSharedStorage one to all; a SharedStorage can fail, hang, and hold what a node writes.
+//
 // It also works outside of a bubble, in real time.
 package clustertest

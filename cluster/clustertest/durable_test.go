@@ -18,7 +18,7 @@ func TestSessionSurvivesNodeLoss(t *testing.T) {
 		for lost := range 3 {
 			for _, connected := range []bool{false, true} {
 				t.Run(fmt.Sprintf("QoS %d/node %d/connected %t", qos, lost, connected), func(t *testing.T) {
-					in(t, func(t *testing.T, c *clustertest.Cluster) { sessionSurvives(t, c, qos, lost, connected) })
+					both(t, func(t *testing.T, c *clustertest.Cluster) { sessionSurvives(t, c, qos, lost, connected) })
 				})
 			}
 		}
@@ -59,7 +59,7 @@ func sessionSurvives(t *testing.T, c *clustertest.Cluster, qos packets.QoS, lost
 
 // Guarantee 5: what a node has accepted and not answered when it is lost is not taken for lost by those who sent it there.
 func TestLossUnderLoad(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		connect(t, c, 0, "sub", expiry(600)).subscribe(1, "t")
 		pubs := []*client{connect(t, c, 1, "p1", clean), connect(t, c, 2, "p2", clean)}
 		const each = 200
@@ -95,7 +95,7 @@ func TestLossUnderLoad(t *testing.T) {
 
 // Guarantee 5: the state of QoS 2 exchanges, in both directions, survives the node.
 func TestQoS2StateSurvivesNodeLoss(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		pub, sub := connect(t, c, 0, "pub", expiry(600)), connect(t, c, 0, "sub", expiry(600))
 		sub.subscribe(2, "t")
 		watch := connect(t, c, 1, "watch", clean)
@@ -128,7 +128,7 @@ func TestQoS2StateSurvivesNodeLoss(t *testing.T) {
 
 // Sessions that are kept by the cluster's log on disk are there after all nodes were killed, on whichever node their clients come back to.
 func TestSessionsSurviveLossOfAll(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		const clients = 6
 		for i := range clients {
 			s := connect(t, c, i%3, fmt.Sprint("s", i), expiry(600))
@@ -166,7 +166,7 @@ func TestSessionsSurviveLossOfAll(t *testing.T) {
 
 // A session that its heir has adopted expires there, in time; nothing of it is left.
 func TestAdoptedSessionExpires(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		connect(t, c, 0, "sub", expiry(60)).subscribe(1, "t")
 		pub := connect(t, c, 1, "pub", clean)
 		c.Kill(0)
@@ -181,7 +181,7 @@ func TestAdoptedSessionExpires(t *testing.T) {
 
 // Guarantee 10: a node that stops leaves its sessions, and everything in them, to the others; one after another, all nodes are restarted.
 func TestSessionSurvivesStop(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		connect(t, c, 0, "sub", expiry(600)).subscribe(2, "t")
 		all := numbered(60)
 		for node := range 3 {

@@ -21,6 +21,15 @@ func in(t *testing.T, fn func(t *testing.T, c *clustertest.Cluster), opts ...clu
 	synctest.Test(t, func(t *testing.T) { fn(t, clustertest.New(t, 3, opts...)) })
 }
 
+// both is in, once with sessions in the nodes' agreed order, and once in a store that all nodes share.
+func both(t *testing.T, fn func(t *testing.T, c *clustertest.Cluster), opts ...clustertest.Option) {
+	t.Helper()
+	t.Run("agreed order", func(t *testing.T) { in(t, fn, opts...) })
+	t.Run("shared store", func(t *testing.T) {
+		in(t, fn, append(slices.Clone(opts), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))...)
+	})
+}
+
 // Guarantee 1: after SUBACK, a PUBLISH that any live node accepts reaches the subscriber.
 func TestSubscribeBarrier(t *testing.T) {
 	in(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -85,7 +94,7 @@ func TestAckAfterAcceptance(t *testing.T) {
 
 // Guarantee 3, C2: a client ID has one connection in the whole cluster.
 func TestOneOwner(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		first := connect(t, c, 0, "x", clean)
 		second := connect(t, c, 1, "x", clean)
 		require.Equal(t, packets.SessionTakenOver, first.closed().ReasonCode)
@@ -99,7 +108,7 @@ func TestOneOwner(t *testing.T) {
 
 // Guarantee 3: clients that race for one ID on all nodes at once: exactly one is left.
 func TestOneOwnerRace(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		for round := range 5 {
 			var wg sync.WaitGroup
 			conns := make([]*client, 9)
@@ -138,7 +147,7 @@ func TestOneOwnerRace(t *testing.T) {
 
 // Guarantee 4: a session moves with its subscriptions, what was queued and what is in flight, in order and exactly once.
 func TestSessionMoves(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		sub, pub := connect(t, c, 0, "x", expiry(600)), connect(t, c, 2, "pub", clean)
 		require.False(t, sub.ack.SessionPresent)
 		sub.subscribe(2, "q/#")
@@ -177,7 +186,7 @@ func TestSessionMoves(t *testing.T) {
 func TestStreamFollowsSession(t *testing.T) {
 	for _, qos := range []packets.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			both(t, func(t *testing.T, c *clustertest.Cluster) {
 				const messages = 600
 				sub := connect(t, c, 0, "x", expiry(600))
 				sub.subscribe(2, "s")
@@ -218,7 +227,7 @@ func TestStreamFollowsSession(t *testing.T) {
 
 // Guarantee 4: QoS 2 towards the broker stays exactly once when the publisher changes nodes between PUBLISH and PUBREL.
 func TestPublisherMovesMidQoS2(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		sub := connect(t, c, 2, "sub", clean)
 		sub.subscribe(2, "t")
 		pub := connect(t, c, 0, "pub", expiry(600))
@@ -240,7 +249,7 @@ func TestPublisherMovesMidQoS2(t *testing.T) {
 
 // Guarantee 4: Clean Start on another node ends the session there was.
 func TestCleanStartElsewhere(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		sub := connect(t, c, 0, "x", expiry(600))
 		sub.subscribe(1, "t")
 		sub.drop()
@@ -265,7 +274,7 @@ func awaitCode(pub *client, topic string, want packets.ReasonCode) (code packets
 
 // Guarantee 6, C9: retained messages are the same everywhere, as soon as they are acknowledged; clearing clears everywhere.
 func TestRetainedEverywhere(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		pubs := []*client{connect(t, c, 0, "p0", clean), connect(t, c, 1, "p1", clean), connect(t, c, 2, "p2", clean)}
 		for i := range 30 {
 			topic, payload := fmt.Sprintf("r/%d", i%4), fmt.Sprint(i)
@@ -291,7 +300,7 @@ func TestRetainedEverywhere(t *testing.T) {
 
 // C9: a message that expires takes no newer one with it.
 func TestRetainedExpiry(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		ctx := t.Context()
 		old := shoal.Message{TopicName: "r", Payload: []byte("old"), QoS: 1, Retain: true}
 		old.Properties.MessageExpiryInterval = packets.Some[uint32](5)
@@ -353,7 +362,7 @@ func TestSharedOnce(t *testing.T) {
 func TestSharedFailover(t *testing.T) {
 	for _, how := range []string{"member leaves", "node is lost"} {
 		t.Run(how, func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			both(t, func(t *testing.T, c *clustertest.Cluster) {
 				first := connect(t, c, 1, "first", clean)
 				first.subscribe(1, "$share/g/s")
 				pub := connect(t, c, 0, "pub", clean)
@@ -418,7 +427,7 @@ func TestOrderAcrossNodes(t *testing.T) {
 
 // Guarantee 9: the minority acknowledges nothing; after healing all nodes agree again without help.
 func TestPartitionHeals(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		c.Partition([]int{0, 1}, []int{2})
 		refused := dial(t, c, 2)
 		time.Sleep(5 * time.Second)
@@ -440,7 +449,7 @@ func TestPartitionHeals(t *testing.T) {
 // Guarantee 11: what is dropped is told, with a reason.
 func TestDropsAreTold(t *testing.T) {
 	drops := make(chan shoal.DroppedEvent, 100)
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		sub := connect(t, c, 1, "x", expiry(600))
 		sub.subscribe(1, "t")
 		sub.drop()

@@ -14,7 +14,7 @@ import (
 
 // A QoS 2 message leaves for a session that lasts once it is kept, however it came to the session, and does not wait for another one.
 func TestQoS2GoesOnceItIsKept(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		pub := connect(t, c, 1, "pub", clean)
 		require.Equal(t, packets.NoMatchingSubscribers, pub.post("r", "retained", 2, true))
 		sub := connect(t, c, 0, "sub", expiry(600))
@@ -34,7 +34,7 @@ func TestQoS2GoesOnceItIsKept(t *testing.T) {
 // C3, while the node goes on running: one that was cut off for long learns from a snapshot where everything is now.
 func TestC3SnapshotForARunningNode(t *testing.T) {
 	config := clustertest.WithConfig(func(_ int, cfg *cluster.Config) { cfg.SnapshotEntries, cfg.SnapshotBytes = 8, 1 })
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		moved, stays := connect(t, c, 2, "moved", expiry(600)), connect(t, c, 2, "stays", expiry(600))
 		moved.subscribe(1, "moved", "$share/g/work")
 		stays.subscribe(2, "stays")
@@ -73,7 +73,7 @@ func TestC3SnapshotForARunningNode(t *testing.T) {
 
 // A session that goes to and fro between nodes is kept with all that came for it, wherever the last of them is lost.
 func TestBouncingSessionIsKept(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		pub := connect(t, c, 2, "pub", clean)
 		connect(t, c, 0, "sub", expiry(600)).subscribe(2, "t")
 		all := numbered(21)

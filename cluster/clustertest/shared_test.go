@@ -87,7 +87,7 @@ func (c *client) count(quiet time.Duration) (n int) {
 // Guarantees 5 and 7: what is published for a shared group, while the node with all of its members is being lost, waits for the members that the heir
 // adopts, also where the heir itself is asked for it.
 func TestSharedSurvivesNodeLoss(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		member := connect(t, c, 2, "member", expiry(600))
 		member.subscribe(1, "$share/g/t")
 		pubs := []*client{connect(t, c, 0, "p0", clean), connect(t, c, 1, "p1", clean)}

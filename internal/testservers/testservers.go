@@ -86,6 +86,14 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
+// Signal sends a signal to the process: SIGSTOP, for example, makes it stand still until SIGCONT.
+func (s *Server) Signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Errorf("%s takes no signal: %v", s.path, err)
+	}
+}
+
 // Redis starts a Redis server that keeps its data in a directory of the test. args are further options, such as "--cluster-enabled", "yes".
 func Redis(t testing.TB, args ...string) *Server {
 	t.Helper()

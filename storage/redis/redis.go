@@ -1,12 +1,13 @@
 package redis
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -22,6 +23,8 @@ type Store struct {
 	prefix  string
 	changes []func(*rueidis.ClientOption)
 	script  *rueidis.Lua
+	fenced  *rueidis.Lua
+	calls   atomic.Uint64 // of CommitFenced; see there
 
 	mu     sync.RWMutex // guards the fields below, and nothing slow
 	client rueidis.Client
@@ -42,7 +45,8 @@ func WithClientOption(change func(*rueidis.ClientOption)) Option {
 // Open returns a Store in the Redis at a URL; see the package's documentation. It does no I/O: that is for the method Open, which the broker calls
 // when it starts, and which also tells what is wrong with the URL.
 func Open(url string, opts ...Option) *Store {
-	s := &Store{url: url, prefix: "shoal:", script: rueidis.NewLuaScript(commitScript)}
+	s := &Store{url: url, prefix: "shoal:", script: rueidis.NewLuaScript(commitScript), fenced: rueidis.NewLuaScript(fencedScript)}
+	s.calls.Store(uint64(time.Now().UnixNano())) // beyond those of earlier processes
 	for _, o := range opts {
 		o(s)
 	}
@@ -52,7 +56,13 @@ func Open(url string, opts ...Option) *Store {
 // commitScript applies operations to one Space: KEYS are its sorted set and its hash, ARGV three for each operation.
 const commitScript = `
 local order, entries = KEYS[1], KEYS[2]
-for i = 1, #ARGV, 3 do
+local first = 1
+` + applyOps + `
+return 1`
+
+// applyOps applies the operations in ARGV from number first on.
+const applyOps = `
+for i = first, #ARGV, 3 do
   local what, key = ARGV[i], ARGV[i + 1]
   if what == 'put' then
     redis.call('ZADD', order, 0, key)
@@ -63,10 +73,15 @@ for i = 1, #ARGV, 3 do
   else
     redis.call('UNLINK', order, entries)
   end
-end
-return 1`
+end`
 
-// Open implements shoal.Opener. It connects to the server.
+// loadingTime is how long Open waits for a server that is still reading its data, and loadingLook the pause between two questions.
+const (
+	loadingTime = 30 * time.Second
+	loadingLook = 100 * time.Millisecond
+)
+
+// Open implements shoal.Opener. It connects to the server. One that has just started and is still reading its data is waited for.
 func (s *Store) Open(ctx context.Context) error {
 	option, err := rueidis.ParseURL(s.url)
 	if err != nil {
@@ -76,13 +91,16 @@ func (s *Store) Open(ctx context.Context) error {
 	for _, change := range s.changes {
 		change(&option)
 	}
-	client, err := rueidis.NewClient(option)
-	if err != nil {
-		return fmt.Errorf("redis: connect to %s: %w", strings.Join(option.InitAddress, ", "), err)
+	client, err := connect(ctx, option)
+	for began := time.Now(); err != nil && strings.Contains(err.Error(), "LOADING") && ctx.Err() == nil && time.Since(began) < loadingTime; {
+		select {
+		case <-time.After(loadingLook):
+		case <-ctx.Done():
+		}
+		client, err = connect(ctx, option)
 	}
-	if err := client.Do(ctx, client.B().Ping().Build()).Error(); err != nil {
-		client.Close()
-		return fmt.Errorf("redis: ping %s: %w", strings.Join(option.InitAddress, ", "), err)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,6 +110,18 @@ func (s *Store) Open(ctx context.Context) error {
 	}
 	s.client = client
 	return nil
+}
+
+func connect(ctx context.Context, option rueidis.ClientOption) (rueidis.Client, error) {
+	client, err := rueidis.NewClient(option)
+	if err != nil {
+		return nil, fmt.Errorf("redis: connect to %s: %w", strings.Join(option.InitAddress, ", "), err)
+	}
+	if err := client.Do(ctx, client.B().Ping().Build()).Error(); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("redis: ping %s: %w", strings.Join(option.InitAddress, ", "), err)
+	}
+	return client, nil
 }
 
 // Close implements shoal.Storage. Calls that are under way fail. Closing twice is fine.
@@ -127,38 +157,53 @@ func (s *Store) Commit(ctx context.Context, ops []shoal.Op) error {
 	if err != nil {
 		return fmt.Errorf("redis: commit: %w", err)
 	}
-	scripts, spaces, err := s.scripts(ops)
+	calls, err := s.collect(ops)
 	if err != nil {
 		return fmt.Errorf("redis: commit: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("redis: commit: %w", err)
 	}
-	if len(scripts) == 0 {
+	return s.commit(ctx, client, calls)
+}
+
+// commit commits to Spaces that have no Fence.
+func (s *Store) commit(ctx context.Context, client rueidis.Client, calls []call) error {
+	if len(calls) == 0 {
 		return nil
+	}
+	scripts := make([]rueidis.LuaExec, len(calls))
+	for i, c := range calls {
+		order, entries := s.keys(c.space)
+		scripts[i] = rueidis.LuaExec{Keys: []string{order, entries}, Args: c.args}
 	}
 	for i, result := range s.script.ExecMulti(ctx, client, scripts...) {
 		if err := result.Error(); err != nil {
-			return fmt.Errorf("redis: commit: space %q: %w", spaces[i], s.closedOr(err))
+			return fmt.Errorf("redis: commit: space %q: %w", calls[i].space, s.closedOr(err))
 		}
 	}
 	return nil
 }
 
-// scripts sorts operations by Space, in their order, and makes one call of the script for each.
-func (s *Store) scripts(ops []shoal.Op) (calls []rueidis.LuaExec, spaces []string, err error) {
+// call is what a Commit does to one Space: three arguments of the script for each operation.
+type call struct {
+	space string
+	args  []string
+}
+
+// collect sorts operations by Space, in their order, and makes one call for each.
+func (s *Store) collect(ops []shoal.Op) (calls []call, err error) {
 	places := make(map[string]int)
 	for i := range ops {
 		op := &ops[i]
 		if err := op.Check(); err != nil {
-			return nil, nil, fmt.Errorf("space %q: %w", op.Space, err)
+			return nil, fmt.Errorf("space %q: %w", op.Space, err)
 		}
 		at, known := places[op.Space]
 		if !known {
 			at = len(calls)
 			places[op.Space] = at
-			order, entries := s.keys(op.Space)
-			calls, spaces = append(calls, rueidis.LuaExec{Keys: []string{order, entries}}), append(spaces, op.Space)
+			calls = append(calls, call{space: op.Space})
 		}
 		what := "put"
 		switch {
@@ -167,9 +212,9 @@ func (s *Store) scripts(ops []shoal.Op) (calls []rueidis.LuaExec, spaces []strin
 		case op.Value == nil:
 			what = "delete"
 		}
-		calls[at].Args = append(calls[at].Args, what, string(op.Key), string(op.Value))
+		calls[at].args = append(calls[at].args, what, string(op.Key), string(op.Value))
 	}
-	return calls, spaces, nil
+	return calls, nil
 }
 
 // scanBatch is how many entries Scan reads at a time.
@@ -251,7 +296,14 @@ func (s *Store) closedOr(err error) error {
 // keys returns the names of a Space's sorted set and hash. What is in braces decides on the server in a Redis Cluster; a brace of the Space's
 // own must not end it early, and it must not be empty.
 func (s *Store) keys(space string) (order, entries string) {
-	var name bytes.Buffer
+	tag := s.prefix + "{" + escape(space) + "}"
+	return tag + orderSuffix, tag + ":entries"
+}
+
+const orderSuffix = ":order"
+
+func escape(space string) string {
+	var name strings.Builder
 	for i := range len(space) {
 		if c := space[i]; c == '}' || c == '%' {
 			fmt.Fprintf(&name, "%%%02x", c)
@@ -259,6 +311,5 @@ func (s *Store) keys(space string) (order, entries string) {
 			name.WriteByte(c)
 		}
 	}
-	tag := s.prefix + "{" + name.String() + "}"
-	return tag + ":order", tag + ":entries"
+	return name.String()
 }

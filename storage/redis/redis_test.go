@@ -14,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shoalmq/shoal"
-	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/internal/mqtttest"
 	"github.com/shoalmq/shoal/internal/testservers"
 	"github.com/shoalmq/shoal/packets"
@@ -156,11 +155,4 @@ func TestServerGoesAway(t *testing.T) {
 		}
 	}
 	stop(b)
-}
-
-// The nodes of a cluster would overwrite each other's sessions.
-func TestNotForNodesOfACluster(t *testing.T) {
-	_, err := shoal.New(shoal.WithAnonymous(), shoal.WithStorage(redis.Open("redis://127.0.0.1:1")),
-		shoal.WithCluster(cluster.New(cluster.Config{Name: "c01", Bootstrap: true})))
-	require.ErrorContains(t, err, "cannot share a storage yet")
 }

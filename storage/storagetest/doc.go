@@ -8,4 +8,6 @@
 //   - A key is any bytes, and a Space any text, one perhaps the beginning of another.
 //   - A refused Op is reported by an error that names its Space, and leaves nothing of its Space's operations.
 //   - An ended context is reported by its error, which errors.Is finds. Scan looks at it at least every 1,000 entries.
+//
+// A driver that is a shoal.FencedStorage, and says that it is shared, is held to that contract, too.
 package storagetest

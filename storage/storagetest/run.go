@@ -48,6 +48,13 @@ func Run(t *testing.T, open func(t *testing.T, dir string) shoal.Storage, opts .
 		{"Closed", testClosed},
 		{"Reopen", testReopen},
 		{"Model", testModel},
+		{"FenceOrder", testFenceOrder},
+		{"FenceSpaces", testFenceSpaces},
+		{"FenceAlone", testFenceAlone},
+		{"FenceOutlivesSpace", testFenceOutlivesSpace},
+		{"FenceRefused", testFenceRefused},
+		{"FenceRace", testFenceRace},
+		{"Spaces", testSpaces},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -179,6 +180,10 @@ const faultVariable = "SHOAL_TEST_STORAGE_FAULT"
 // TestFault is run by TestSuiteFindsFaults, in a process of its own since it must fail.
 func TestFault(t *testing.T) {
 	fault, ok := faults[os.Getenv(faultVariable)]
+	if fenced, ok := fenceFaults[os.Getenv(faultVariable)]; ok {
+		storagetest.Run(t, func(*testing.T, string) shoal.Storage { return fenced.fresh() })
+		return
+	}
 	if !ok {
 		t.Skip("is run by TestSuiteFindsFaults")
 	}
@@ -189,7 +194,7 @@ func TestFault(t *testing.T) {
 }
 
 func TestSuiteFindsFaults(t *testing.T) {
-	for name := range faults {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(faults)), slices.Collect(maps.Keys(fenceFaults))) {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFault$/^"+name+"$", "-test.v", "-rapid.nofailfile")
 			cmd.Env = append(os.Environ(), faultVariable+"="+name)
