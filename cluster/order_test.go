@@ -211,3 +211,29 @@ func TestProposeWaitsForItsContextWithoutALeader(t *testing.T) {
 		require.False(t, n.Serving())
 	})
 }
+
+// A leader that stands still, and whose connections do so too, does not keep the others from agreeing longer than one that is gone.
+func TestLeaderStandsStill(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		three(t, w)
+		leader := w.leader()
+		var others []*node
+		for name, n := range w.nodes {
+			if name != leader.name {
+				others = append(others, n)
+			}
+		}
+		p := startProposers(others, 2)
+		time.Sleep(100 * time.Millisecond)
+		w.net.Pause(leader.name)
+		defer w.net.Resume(leader.name)
+		began := time.Now()
+		time.Sleep(50 * time.Millisecond) // what is under way now has gone to the leader
+		for _, n := range others {
+			_, err := n.Propose(t.Context(), []byte("after "+n.name))
+			require.NoError(t, err)
+		}
+		require.Less(t, time.Since(began), 2*time.Second)
+		p.stop()
+	})
+}

@@ -149,7 +149,7 @@ func (b *batcher) next() *batch {
 func (b *batcher) settle(ctx context.Context, bt *batch) bool {
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		retry := b.retry()
-		err := b.submit(ctx, bt.entry)
+		err := b.submitUntil(ctx, retry, bt.entry)
 		if err == nil {
 			// It is committed: it will come.
 			select {
@@ -181,6 +181,20 @@ func (b *batcher) settle(ctx context.Context, bt *batch) bool {
 		default:
 		}
 	}
+}
+
+// submitUntil is submit, which ends, with an error, when retry closes: a leader that stands still does not answer, and there is another one.
+func (b *batcher) submitUntil(ctx context.Context, retry <-chan struct{}, entry []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-retry:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return b.submit(ctx, entry)
 }
 
 // applied is called on Apply's goroutine when one of this node's batches was applied, or skipped.
