@@ -10,7 +10,7 @@ CHAOSTIME ?= 10m
 BENCH    ?= .
 PKG      ?= ./...
 
-.PHONY: all test race lint fmt bench fuzz chaos hostile cover gen tools
+.PHONY: all test race lint fmt bench fuzz chaos chaos-processes hostile cover gen tools
 
 all: lint test
 
@@ -42,6 +42,10 @@ fuzz:
 # Random faults against clusters in virtual time, with seeds that are new each time, for CHAOSTIME. CHAOS_SEED=7 runs one again.
 chaos:
 	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos$$' -v ./cluster/clustertest/nemesis
+
+# The same against three processes of examples/cluster, in real time: kill -9, SIGSTOP, links that are cut, slow or reset; with files and with Redis.
+chaos-processes:
+	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos$$' -v ./examples/cluster
 
 # A hundred thousand connections that misbehave, beside one that does not.
 hostile:

@@ -43,6 +43,8 @@ type nodeSettings struct {
 	expect                         int
 	raftOverGRPC                   bool
 	tcp, ws                        string // host:port, empty for none
+	storage                        string // URL of the store that all nodes share, "" for a file of the node's own
+	proxy                          string // host:port, empty for none
 	durability                     shoal.Durability
 }
 
@@ -77,6 +79,8 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		n.durability, err = shoal.ParseDurability(name)
 		return err
 	})
+	fs.StringVar(&n.storage, "storage", "", "`URL` of a Redis that all nodes share for their sessions, such as redis://127.0.0.1:6379/0; package storage/redis has all forms (default: DIR/<node>/mqtt.db)")
+	fs.StringVar(&n.proxy, "node-proxy", "", "`address` of an HTTP proxy for the connections to other nodes; not for gossip's packets")
 	if err := program.ParseFlags(fs, args); err != nil {
 		return nil, err
 	}
@@ -116,6 +120,12 @@ func (n *nodeSettings) complete(given map[string]bool) error {
 		return program.Usagef("-bind-ip %q is not an IP address, such as 192.0.2.1", n.bindIP)
 	case ip.IsUnspecified():
 		return program.Usagef("-bind-ip %s means every address; give the one at which the other nodes reach this one", n.bindIP)
+	}
+	if _, _, err := net.SplitHostPort(n.proxy); n.proxy != "" && err != nil {
+		return program.Usagef("-node-proxy %q is not host:port, such as 127.0.0.1:3128", n.proxy)
+	}
+	if n.storage != "" && !isRedis(n.storage) {
+		return program.Usagef("-storage %q is no URL of a Redis, such as redis://127.0.0.1:6379/0", n.storage)
 	}
 	for i, m := range n.members {
 		m = strings.TrimSpace(m)
@@ -209,4 +219,9 @@ func (n *nodeSettings) serverReference() string {
 		return ""
 	}
 	return n.tcp
+}
+
+func isRedis(url string) bool {
+	scheme, _, ok := strings.Cut(url, "://")
+	return ok && (scheme == "redis" || scheme == "rediss" || scheme == "unix")
 }

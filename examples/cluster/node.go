@@ -10,6 +10,7 @@ import (
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/examples/internal/program"
 	"github.com/shoalmq/shoal/storage/bolt"
+	"github.com/shoalmq/shoal/storage/redis"
 )
 
 // runNode runs one node of a cluster until ctx ends, and drains it.
@@ -28,11 +29,20 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 	if !n.bootstrap && len(n.members) == 0 {
 		log.Warn("neither -members nor -raft-bootstrap is given: waiting to be found by a node that names this one")
 	}
-	b, _, err := newBroker(cluster.Config{
+	cfg := cluster.Config{
 		Name: n.name, Bootstrap: n.bootstrap, ExpectNodes: n.expect, Join: n.members,
 		BindIP: n.bindIP, GossipPort: n.gossipPort, RaftPort: n.raftPort, PeerPort: n.grpcPort, RaftOverGRPC: n.raftOverGRPC,
 		ServerReference: n.serverReference(), Logger: log,
-	}, n.listeners(), dir, log, shoal.WithDurability(shoal.Durabilities{Broker: n.durability}))
+	}
+	if n.proxy != "" {
+		cfg.Network = sockets{n.proxy}
+	}
+	store := ownStore(dir, n.name)
+	if n.storage != "" {
+		store = redis.Open(n.storage)
+		log.Info("sessions are in a store that all nodes share")
+	}
+	b, _, err := newBroker(cfg, n.listeners(), dir, store, log, shoal.WithDurability(shoal.Durabilities{Broker: n.durability}))
 	if err != nil {
 		return err
 	}
@@ -43,14 +53,17 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 	return program.Serve(ctx, log, func() { log.Info("shoal server started", "node", n.name) }, b)
 }
 
-// newBroker makes a node that keeps its data in a directory of its own in dir.
-func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger, more ...shoal.Option) (*shoal.Broker, *cluster.Cluster, error) {
+// ownStore is a file in a directory of the node's own in dir.
+func ownStore(dir, name string) shoal.Storage { return bolt.Open(filepath.Join(dir, name, "mqtt.db")) }
+
+// newBroker makes a node that keeps its log in a directory of its own in dir.
+func newBroker(cfg cluster.Config, listeners []string, dir string, store shoal.Storage, log *slog.Logger, more ...shoal.Option) (*shoal.Broker, *cluster.Cluster, error) {
 	cfg.Dir = filepath.Join(dir, cfg.Name, "raft")
 	c := cluster.New(cfg)
 	b, err := shoal.New(append(more,
 		shoal.WithListen(listeners...),
 		shoal.WithAnonymous(),
-		shoal.WithStorage(bolt.Open(filepath.Join(dir, cfg.Name, "mqtt.db"))),
+		shoal.WithStorage(store),
 		shoal.WithCluster(c),
 		shoal.WithLogger(log),
 	)...)

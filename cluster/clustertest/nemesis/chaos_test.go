@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -69,5 +70,18 @@ func TestChaos(t *testing.T) {
 	}
 	for seed := range uint64(2) {
 		run(seed)
+	}
+}
+
+// All kinds together, with sessions in a store that all nodes share. Whatever happens to the nodes, what they have acknowledged is there.
+func TestChaosWithSharedStore(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))
+				h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: append(slices.Clone(proven), nemesis.KillAll), Lasts: 10 * time.Second})
+				nemesis.Verify(t, h, t.Name(), history.Options{Without: []history.Rule{history.WillLost}}) // wills are lost with all nodes
+			})
+		})
 	}
 }

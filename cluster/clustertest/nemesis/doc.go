@@ -20,6 +20,9 @@
 // NewSchedule makes a Schedule from a seed: one fault after another (Kind). Afterwards the cluster is made well, and must be well: all clients
 // must get their acknowledgements, and all messages must arrive.
 //
+// Faults happen to a Target. Run makes one of a cluster in memory; examples/cluster has one of three processes on real sockets, for RunOn, where the same
+// clients and the same checks see kill -9 and SIGSTOP.
+//
 // # What a seed repeats
 //
 // In a synctest bubble a seed repeats what is done to the cluster and what the clients do, at the same virtual times. What the

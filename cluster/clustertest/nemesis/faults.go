@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shoalmq/shoal/cluster/clustertest"
 	"github.com/shoalmq/shoal/cluster/history"
 )
 
 // faults does to a cluster what a schedule says.
 type faults struct {
-	c   *clustertest.Cluster
+	c   Target
 	rec *history.Recorder
 }
 
@@ -28,25 +27,24 @@ func (f *faults) run(ctx context.Context, s Schedule) {
 
 func (f *faults) note(kind Kind, detail string, nodes ...int) {
 	for _, i := range nodes {
-		f.rec.Fault(string(kind), f.c.Node(i).Name, detail)
+		f.rec.Fault(string(kind), f.c.Name(i), detail)
 	}
 }
 
 func (f *faults) kill(i int, detail string) {
-	f.rec.Fault(history.FaultKill, f.c.Node(i).Name, detail)
+	f.rec.Fault(history.FaultKill, f.c.Name(i), detail)
 	f.c.Kill(i)
 }
 
 func (f *faults) restart(i int) {
-	f.rec.Fault("start", f.c.Node(i).Name, "")
-	f.c.Restart(i)
+	f.rec.Fault("start", f.c.Name(i), "")
+	f.c.StartAgain(i)
+	f.c.AwaitServing(i)
 }
 
 // do does one step and undoes it.
 func (f *faults) do(ctx context.Context, s Step) {
 	a, b := s.Nodes[0], s.Nodes[1]
-	net := f.c.Network()
-	nameA, nameB := f.c.Node(a).Name, f.c.Node(b).Name
 	detail := s.String()
 	switch s.Kind {
 	case Kill:
@@ -113,12 +111,12 @@ func (f *faults) do(ctx context.Context, s Step) {
 		f.delay(a, 0)
 	case Loss:
 		f.note(Loss, detail, a)
-		net.SetLoss(float64(s.Size) / 100)
+		f.c.Loss(float64(s.Size) / 100)
 		sleep(ctx, s.For)
-		net.SetLoss(0)
+		f.c.Loss(0)
 	case Reset:
 		f.note(Reset, detail, a, b)
-		net.ResetStreams(nameA, nameB)
+		f.c.Reset(a, b)
 	case Pause:
 		f.note(Pause, detail, a)
 		f.c.Pause(a)
@@ -139,8 +137,8 @@ func (f *faults) heal(ctx context.Context, after time.Duration) {
 // delay slows down everything between a node and the other nodes.
 func (f *faults) delay(i int, d time.Duration) {
 	for _, other := range others(f.c.Nodes(), i) {
-		f.c.Network().SetDelay(f.c.Node(i).Name, f.c.Node(other).Name, d)
-		f.c.Network().SetDelay(f.c.Node(other).Name, f.c.Node(i).Name, d)
+		f.c.Delay(i, other, d)
+		f.c.Delay(other, i, d)
 	}
 }
 

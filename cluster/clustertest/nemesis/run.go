@@ -33,6 +33,12 @@ type Options struct {
 // test if the cluster does not recover, or somebody waits in vain.
 func Run(t testing.TB, c *clustertest.Cluster, o Options) history.History {
 	t.Helper()
+	return RunOn(t, simulated{c}, o)
+}
+
+// RunOn is Run against anything that faults can happen to.
+func RunOn(t testing.TB, c Target, o Options) history.History {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if o.Lasts == 0 {
@@ -47,7 +53,7 @@ func Run(t testing.TB, c *clustertest.Cluster, o Options) history.History {
 	rec := history.NewRecorder()
 	w := &workload{rec: rec, seed: o.Seed, tamper: o.tamper, pace: o.Pace, dial: c.DialContext}
 	for i := range c.Nodes() {
-		w.nodes = append(w.nodes, c.Node(i).Name)
+		w.nodes = append(w.nodes, c.Name(i))
 	}
 	err := w.start(ctx)
 	defer w.end()
