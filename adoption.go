@@ -337,6 +337,15 @@ func (n *clusterNode) discardAll() {
 			s.abandon()
 		}
 	}
+	_ = n.gate.pass(n.life)
+	n.state.origins.forgetOwn()
+}
+
+// disown keeps what becomes of the session here from others.
+func (s *session) disown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = true
 }
 
 // abandon ends a session here without a word to anybody: it lives on elsewhere.
@@ -350,6 +359,7 @@ func (s *session) abandon() {
 	s.b.journal.replication.drop(s)
 	s.mu.Unlock()
 	s.moveEnds(packets.ServerUnavailable)
+	s.b.cluster.state.origins.forgetSession(s.clientID)
 	if c != nil {
 		c.kick(kicked{code: packets.ServerUnavailable, reason: "this node was separated from its cluster"})
 	}

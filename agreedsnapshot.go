@@ -28,7 +28,8 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 	for id, o := range a.owners {
 		owners = append(owners, named{id, *o})
 	}
-	epoch, step := a.epoch, a.step
+	epoch, step, now := a.epoch, a.step, a.now.Load()
+	origins := a.origins.records()
 	kept := maps.Clone(a.kept)
 	heirs, up, common := maps.Clone(a.heirs), maps.Clone(a.up), a.common
 	a.gen++ // what is changed from here on is copied first
@@ -43,7 +44,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 	banned := n.b.bans.whole()
 	return func(w io.Writer) error {
 		s := newSnapshotWriter(w)
-		s.put(codec.AppendUint(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch), step))
+		s.put(codec.AppendUint(codec.AppendUint(codec.AppendUint(codec.AppendUint(nil, snapshotVersion), epoch), step), now))
 		for _, rt := range routes {
 			filter := rt.filter
 			if rt.group != "" {
@@ -62,6 +63,9 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 		}
 		for _, ban := range banned {
 			s.put(appendBan([]byte{snapBan}, &ban))
+		}
+		for _, b := range origins {
+			s.put(b)
 		}
 		for name, h := range heirs {
 			b := codec.AppendString(codec.AppendString([]byte{snapHeir}, name), h.node)
@@ -104,7 +108,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	if v := r.Uint(); v != snapshotVersion || r.Err() != nil {
 		return fmt.Errorf("shoal: snapshot of version %d, this program reads %d", v, snapshotVersion)
 	}
-	epoch, step := r.Uint(), r.Uint()
+	epoch, step, now := r.Uint(), r.Uint(), r.Uint()
 	d := new(snapshotDecoder)
 	for {
 		b, err := s.next()
@@ -120,6 +124,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	}
 	a.mu.Lock()
 	a.epoch, a.step = epoch, step
+	a.now.Store(now)
 	a.mu.Unlock()
 	n.restored()
 	n.b.disconnectAllBanned()
@@ -173,6 +178,7 @@ const (
 	snapEntry // of the last snapKept
 	snapBan
 	snapCommon
+	snapOrigin
 )
 
 func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
@@ -223,6 +229,8 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.mu.Lock()
 		a.common.read(r)
 		a.mu.Unlock()
+	case snapOrigin:
+		a.origins.restore(r)
 	case snapRetained:
 		if m := readMessage(r); r.Err() == nil {
 			a.n.b.retained.set(m)

@@ -21,6 +21,8 @@ type ackSlot struct {
 type pendingAnswer struct {
 	done bool
 	code packets.ReasonCode
+	// silent: there is no answer; the connection ends, and the client sends the message again.
+	silent bool
 }
 
 // answer queues an answer. The caller holds s.mu, and flushes c afterwards.
@@ -53,7 +55,7 @@ func (c *conn) releaseAcks() {
 }
 
 func (c *conn) appendAck(slot *ackSlot) {
-	if slot.code.IsError() && c.version < packets.V5 && slot.pending != nil {
+	if slot.code.IsError() && slot.pending != nil && (c.version < packets.V5 || slot.pending.silent) {
 		// 3.1.1 cannot say that a message was not accepted, and it must not be acknowledged: the connection ends.
 		c.kick(kicked{code: slot.code, silent: true})
 		return
@@ -103,14 +105,21 @@ func (c *conn) answerPublish(sc *scratch, slot ackSlot, a *acceptance) {
 	p := new(pendingAnswer)
 	slot.pending = p
 	s.mu.Lock()
-	if slot.typ == packets.TypePubRec {
+	switch {
+	case sc.r.origin != nil:
+		s.core.Reserve(slot.id, p)
+		d := sc.r.durability
+		a.then = func(code packets.ReasonCode) { s.routed(p, slot, d, code) }
+	case slot.typ == packets.TypePubRec:
 		s.core.SetToken(slot.id, p)
+		fallthrough
+	default:
+		a.then = func(code packets.ReasonCode) { s.resolve(p, slot, code) }
 	}
 	if s.conn == c {
 		c.answer(slot)
 	}
 	s.mu.Unlock()
-	a.then = func(code packets.ReasonCode) { s.resolve(p, slot, code) }
 	a.finish(packets.Success)
 }
 

@@ -19,6 +19,7 @@ import (
 //	takeover.go      sessions that come here, handover.go sessions that leave
 //	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
 //	inheritance.go   who has what a lost node had; adoption.go makes its sessions, reroute.go sees to what was on its way there
+//	exactlyonce.go   QoS 2 messages of publishers whose node may be lost, origins.go how others know them again
 //	orphans.go       wills of nodes that were lost
 //
 // and, where all nodes share a store:

@@ -47,6 +47,8 @@ type conn struct {
 	authCache   authCache
 	will        bool // the session's will is this connection's, until a DISCONNECT takes it back
 	established bool
+	since       uint64             // where in the agreed order the connection began, in a cluster
+	caughtUp    bool               // all nodes have come that far
 	subscribing []pendingSubscribe // SUBSCRIBEs of this batch, not yet answered
 
 	order atomic.Pointer[kicked] // to end the connection, from elsewhere

@@ -292,6 +292,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	s.stopExpiry()
 	s.moving = false
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
+	if b.cluster != nil {
+		c.since = b.cluster.state.now.Load() + 1
+	}
 	c.s, c.will = s, w != nil
 	wasDurable := s.durable
 	if durable := b.journal != nil && s.expiry > 0; durable != wasDurable {

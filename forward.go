@@ -39,6 +39,10 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 		}
 	}
 	for _, name := range groups {
+		if slices.Contains(sc.r.had, name) {
+			matched = true
+			continue
+		}
 		matched = n.toGroup(sc, name) || matched
 	}
 	for i := range sc.sends {
@@ -82,6 +86,7 @@ const (
 	forwardGroups     = 1 << 5
 	forwardGroupsOnly = 1 << 6 // everybody but the groups has had it
 	forwardInherited  = 1 << 7 // for sessions alone that were adopted from a lost node
+	forwardOrigin     = 1 << 8
 )
 
 // send appends the message to what is going to the node.
@@ -117,9 +122,12 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 
 func appendForward(b []byte, r *routing, groups []string) []byte {
 	p := &r.p.Properties
-	flags := byte(r.qos())
+	flags := uint64(r.qos())
 	if r.p.Retain {
 		flags |= flagRetain
+	}
+	if r.origin != nil {
+		flags |= forwardOrigin
 	}
 	has := p.PayloadFormatIndicator.Set || p.ContentType.Set || p.ResponseTopic.Set || p.CorrelationData != nil || len(p.UserProperties) > 0
 	if has {
@@ -137,7 +145,7 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	if r.inherited != 0 {
 		flags |= forwardInherited
 	}
-	b = append(b, flags, byte(r.durability))
+	b = append(codec.AppendUint(b, flags), byte(r.durability))
 	if r.inherited != 0 {
 		b = codec.AppendUint(b, r.inherited)
 	}
@@ -147,6 +155,9 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	b = codec.AppendString(b, r.publisher)
 	if r.expires != 0 {
 		b = codec.AppendUint(b, uint64(r.expires))
+	}
+	if r.origin != nil {
+		b = appendOrigin(b, r.origin)
 	}
 	if has {
 		b = appendProperties(b, p)

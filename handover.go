@@ -40,6 +40,8 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 			return nil, r.Err()
 		}
 		return newRecord(), n.keeper.written(ctx, index)
+	case callHas:
+		return n.serveHas(ctx, r)
 	case callFlush:
 		return newRecord(), n.flushTo(ctx, node)
 	default:
@@ -98,27 +100,48 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 	if s == nil {
 		return answer(answerNone), nil
 	}
+	if err := s.awaitExchanges(ctx); err != nil {
+		return nil, err
+	}
 	n.gather(ctx)
-	b := s.handOver()
-	if n.b.journal.common != nil {
-		// If the new home is lost before it has written anything, whoever is its heir finds all of this in the store.
-		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
-			n.b.log.Warn("a session is not handed over: the store is away", "client_id", id, "error", err)
-			return answer(answerAway), nil
+	if n.b.journal.common == nil {
+		if n.state.origins.some() { // the new home is to know which of them the session has had
+			if err := n.c.Barrier(ctx); err != nil {
+				return nil, err
+			}
 		}
+		// What is not agreed when the move is, is void. The new home says what has come after this.
+		kept := s.last()
+		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
+			return nil, err
+		}
+		return s.handOver(kept), nil
+	}
+	b := s.handOver(0)
+	// If the new home is lost before it has written anything, whoever is its heir finds all of this in the store.
+	if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
+		n.b.log.Warn("a session is not handed over: the store is away", "client_id", id, "error", err)
+		return answer(answerAway), nil
 	}
 	return b, nil
 }
 
-// handOver returns the answer to callFetch.
-func (s *session) handOver() []byte {
+// last returns the number of the last message.
+func (s *session) last() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.Last()
+}
+
+// handOver returns the answer to callFetch. kept is the number of the last message that all nodes are known to have.
+func (s *session) handOver(kept uint64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil {
 		return answer(answerNone)
 	}
 	s.moving = true
-	b := answer(answerSession)
+	b := codec.AppendUint(answer(answerSession), kept)
 	count := 0
 	var entries []byte
 	s.core.Entries(func(e *core.Entry) {

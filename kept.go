@@ -86,6 +86,9 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 		if mine && has&(changedForget|changedOver) != 0 {
 			delete(a.kept, id)
 		}
+		if mine && has&changedOver != 0 {
+			a.origins.publisherOver(id, a.now.Load()+1)
+		}
 		var k *keptSession
 		switch {
 		case !mine || has&changedOver != 0:
@@ -97,12 +100,29 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 				k = &keptSession{}
 			}
 		}
-		k.apply(has, epoch, d)
+		if !mine {
+			k.apply(has, epoch, d, func(*core.Entry) {}, func(uint16) {})
+			continue
+		}
+		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16) { a.origins.over(id, packetID, a.now.Load()+1) })
 	}
 	return r.Err()
 }
 
-func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder) {
+// had notes that a session has a message that may come again.
+func (a *agreed) had(id string, e *core.Entry) {
+	if !e.Fresh || e.Msg.Origin == nil {
+		return
+	}
+	h := holder{kind: holderSession, name: id}
+	if e.Share != "" {
+		h = holder{kind: holderGroup, name: e.Share}
+	}
+	a.origins.agree(e.Msg.Publisher, e.Msg.Origin, h)
+}
+
+// apply applies the changes of one session. It tells of every message that came, and of every identifier of the client's that was taken or freed.
+func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder, came func(*core.Entry), settled func(packetID uint16)) {
 	r := d.r
 	if has&changedMeta != 0 {
 		k.expiry, k.away = r.Uint32(), int64(r.Uint())
@@ -120,6 +140,7 @@ func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder) {
 	if has&changedEntries != 0 {
 		for range r.Count() {
 			if e := d.entry(); r.Err() == nil {
+				came(&e)
 				k.add(e)
 			}
 		}
@@ -142,7 +163,9 @@ func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder) {
 	}
 	if has&changedReceived != 0 {
 		for range r.Count() {
-			k.setReceived(uint16(r.Uint()), r.Bool())
+			packetID := uint16(r.Uint())
+			k.setReceived(packetID, r.Bool())
+			settled(packetID)
 		}
 	}
 }

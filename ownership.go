@@ -80,6 +80,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	a.owners[id] = &next
 	if isNew || expiry == 0 {
 		delete(a.kept, id)
+		a.origins.publisherOver(id, a.now.Load()+1)
 	}
 	if expiry > 0 {
 		k := a.keep(id)
@@ -105,6 +106,7 @@ func (a *agreed) release(node, id string, epoch uint64) {
 	if o := a.owners[id]; o != nil && (o.epoch == epoch || (o.node == "" && o.home == node)) {
 		delete(a.owners, id)
 		delete(a.kept, id)
+		a.origins.publisherOver(id, a.now.Load()+1)
 		if o.will != nil {
 			o = &owner{due: o.withDue()}
 		}
@@ -225,6 +227,8 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 				if heir == a.n.self.Name && a.n.up.Load() {
 					mine = append(mine, inherited{id, k.share(), next, k.claimed != 0})
 				}
+			} else {
+				a.origins.publisherOver(id, a.now.Load()+1)
 			}
 		}
 		if next.empty() {

@@ -114,6 +114,7 @@ func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name str
 	p := publishOfMessage(m)
 	r := &sc.r
 	r.again(&p, m, sc.nano)
+	r.origin = m.Origin
 	taken = n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
 	a := r.wait

@@ -156,6 +156,9 @@ func (n *clusterNode) repick(picks []pick) {
 	for i := range picks {
 		for _, g := range picks[i].groups {
 			e := core.Entry{Msg: picks[i].msg, QoS: picks[i].msg.QoS, Share: g}
+			if o := e.Msg.Origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
+				continue // the lost node had given it to a member whose session lasts
+			}
 			n.b.redispatchOne(sc, &e)
 			n.b.awaitStored(&sc.r)
 			if a := sc.r.wait; a != nil {

@@ -198,6 +198,9 @@ func (c *conn) refusedPublish(sc *scratch, p *packets.Publish, code packets.Reas
 // acceptPublish deals with QoS 1 and 2: the message is routed, and answered when everybody who must have it has it.
 func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	s, qos, id := c.s, p.QoS, p.PacketID
+	if !c.catchUp(sc, p) {
+		return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has lost contact with the others"))), false
+	}
 	s.mu.Lock()
 	if s.conn != c {
 		s.mu.Unlock()
@@ -212,6 +215,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 		}
 	}
 	room := s.core.Begin()
+	origin := c.origin(p)
 	s.mu.Unlock()
 	if !room && c.version >= packets.V5 {
 		return c.protocolEnd(&packets.Error{
@@ -224,21 +228,23 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	}
 	sc.r.begin(p, c.clientID, s, sc)
 	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
-	matched := sc.b.route(sc)
-	if qos == 2 {
-		c.received(sc, id)
-	}
-	if !sc.b.serving() {
-		// The lease ran out while the message was matched: whoever subscribed elsewhere since then was missed.
-		if a := sc.r.wait; a != nil {
-			a.then = func(packets.ReasonCode) {}
-			a.finish(packets.Success)
+	if sc.r.origin = origin; origin != nil {
+		sc.r.acceptance() // before it is complete, the identifier is not kept
+		if origin.Again != 0 && c.askGroups(sc) != nil {
+			return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has lost contact with the others"))), false
 		}
-		return c.forsake(id, qos), false
+	}
+	matched := sc.b.route(sc)
+	if qos == 2 && origin == nil {
+		c.received(sc, id)
 	}
 	slot := ackSlot{id: id, typ: packets.TypePubAck}
 	if qos == 2 {
 		slot.typ = packets.TypePubRec
+	}
+	if !sc.b.serving() {
+		// The lease ran out while the message was matched: whoever subscribed elsewhere since then was missed.
+		return c.forsake(sc, slot), false
 	}
 	if !matched && c.version >= packets.V5 {
 		slot.code = packets.NoMatchingSubscribers
@@ -250,11 +256,28 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 
 // forsake ends the connection without an answer to a message that was matched when the lease may have run out already: whether it was accepted
 // is not for this node to say. The client sends it again.
-func (c *conn) forsake(id uint16, qos packets.QoS) ended {
-	if qos == 2 {
+func (c *conn) forsake(sc *scratch, slot ackSlot) ended {
+	a := sc.r.wait
+	switch {
+	case sc.r.origin != nil:
+		p := new(pendingAnswer)
+		slot.pending = p
 		c.s.mu.Lock()
-		c.s.core.Release(id)
+		c.s.core.Reserve(slot.id, p) // until it has arrived, wherever that is
 		c.s.mu.Unlock()
+		a.then = func(packets.ReasonCode) { c.s.forsake(p, slot) }
+	case slot.typ == packets.TypePubRec:
+		c.s.mu.Lock()
+		c.s.core.Release(slot.id)
+		c.s.mu.Unlock()
+		fallthrough
+	default:
+		if a != nil {
+			a.then = func(packets.ReasonCode) {}
+		}
+	}
+	if a != nil {
+		a.finish(packets.Success)
 	}
 	return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has lost contact with the majority of its cluster")))
 }

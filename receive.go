@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -56,7 +57,7 @@ var errGivenUp = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the node
 
 // forwarded is one message from another node. It refers to the batch.
 type forwarded struct {
-	flags      byte
+	flags      uint64
 	durability Durability
 	p          packets.Publish
 	id         msgID
@@ -64,10 +65,11 @@ type forwarded struct {
 	expires    int64
 	groups     []string
 	inherited  uint64
+	origin     *core.Origin
 }
 
 func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
-	f.flags, f.durability = rd.Byte(), Durability(rd.Byte())
+	f.flags, f.durability = rd.Uint(), Durability(rd.Byte())
 	f.p.QoS, f.p.Retain = packets.QoS(f.flags&3), f.flags&flagRetain != 0
 	if f.flags&forwardInherited != 0 {
 		f.inherited = rd.Uint()
@@ -79,6 +81,9 @@ func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
 	if f.flags&forwardExpires != 0 {
 		f.expires = int64(rd.Uint())
 		interval = packets.Some(uint32((max(0, f.expires-now) + 999_999_999) / 1_000_000_000))
+	}
+	if f.flags&forwardOrigin != 0 {
+		f.origin = readOrigin(rd)
 	}
 	if f.flags&forwardProperties != 0 {
 		f.p.Properties = *readProperties(rd)
@@ -104,7 +109,8 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
 	r.durability = f.durability
-	r.inherited, r.groupsOnly = f.inherited, f.flags&forwardGroupsOnly != 0
+	r.inherited, r.groupsOnly, r.origin = f.inherited, f.flags&forwardGroupsOnly != 0, f.origin
+	n.noteArrival(r)
 	var others []string
 	if len(groups) > 0 {
 		others = n.notHere(groups)
@@ -117,6 +123,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		a := r.acceptance()
 		a.add()
 		passed = append(passed, passing{r.message(), g, a})
+		n.state.tookForGroup(r, g)
 	}
 	n.b.awaitStored(r)
 	if a := r.wait; a != nil {

@@ -23,6 +23,7 @@ const (
 	flagExpires    = 1 << 4
 
 	flagDurability = 5 // two bits from here on are the Durability
+	flagOrigin     = 1 << 7
 )
 
 // appendMessage appends a message, without version byte: it is part of larger records.
@@ -37,6 +38,9 @@ func appendMessage(b []byte, m *core.Message) []byte {
 	if m.Expires != 0 {
 		flags |= flagExpires
 	}
+	if m.Origin != nil {
+		flags |= flagOrigin
+	}
 	b = append(b, flags)
 	b = codec.AppendUint(b, m.ID.Origin)
 	b = codec.AppendUint(b, m.ID.Number)
@@ -48,7 +52,18 @@ func appendMessage(b []byte, m *core.Message) []byte {
 	if m.Properties != nil {
 		b = appendProperties(b, m.Properties)
 	}
+	if m.Origin != nil {
+		b = appendOrigin(b, m.Origin)
+	}
 	return codec.AppendBytes(b, m.Payload)
+}
+
+func appendOrigin(b []byte, o *core.Origin) []byte {
+	return codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(o.PacketID)), o.At), o.Again)
+}
+
+func readOrigin(r *codec.Reader) *core.Origin {
+	return &core.Origin{PacketID: uint16(r.Uint()), At: r.Uint(), Again: r.Uint()}
 }
 
 // readMessage reads what appendMessage wrote. The payload refers to the record.
@@ -64,6 +79,9 @@ func readMessage(r *codec.Reader) *core.Message {
 	}
 	if flags&flagProperties != 0 {
 		m.Properties = readProperties(r)
+	}
+	if flags&flagOrigin != 0 {
+		m.Origin = readOrigin(r)
 	}
 	m.Payload = r.Bytes()
 	return m
@@ -132,8 +150,11 @@ func readProperties(r *codec.Reader) *packets.Properties {
 	return p
 }
 
-// flagDoubtful is of entries. The two bits before it are the entry's state.
-const flagDoubtful = 1 << 6
+// Of entries. The two bits between them are the entry's state.
+const (
+	flagFresh    = 1 << 3
+	flagDoubtful = 1 << 6
+)
 
 // appendEntry appends an entry of a session's queue.
 func appendEntry(b []byte, e *core.Entry) []byte { return appendMessage(appendEntryHead(b, e), e.Msg) }
@@ -146,6 +167,9 @@ func appendEntryHead(b []byte, e *core.Entry) []byte {
 	}
 	if e.Doubtful {
 		flags |= flagDoubtful
+	}
+	if e.Fresh {
+		flags |= flagFresh
 	}
 	b = append(b, flags)
 	b = codec.AppendUint(b, e.Seq)
@@ -166,7 +190,8 @@ func readEntry(r *codec.Reader) core.Entry {
 
 func readEntryHead(r *codec.Reader) (e core.Entry) {
 	flags := r.Byte()
-	e.QoS, e.State, e.Retain, e.Doubtful = packets.QoS(flags&3), core.State(flags>>4&3), flags&flagRetain != 0, flags&flagDoubtful != 0
+	e.QoS, e.State = packets.QoS(flags&3), core.State(flags>>4&3)
+	e.Retain, e.Doubtful, e.Fresh = flags&flagRetain != 0, flags&flagDoubtful != 0, flags&flagFresh != 0
 	e.Seq = r.Uint()
 	e.PacketID = uint16(r.Uint())
 	e.Share = r.String()

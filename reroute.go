@@ -58,6 +58,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 		r.reset()
 		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires
 		r.durability = f.durability
+		r.origin = f.origin
 		lostAt := step
 		if f.inherited != 0 {
 			lostAt = f.inherited
@@ -85,6 +86,7 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	p := publishOfMessage(h.msg)
 	r := &sc.r
 	r.again(&p, h.msg, sc.nano)
+	r.origin = h.msg.Origin
 	if h.group != "" {
 		n.routeGroup(sc, h.group)
 	} else {

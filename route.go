@@ -36,6 +36,12 @@ type routing struct {
 	durability Durability
 	store      bool // a durable session has taken it
 
+	// origin is nil unless the message may come again, by another node; seen says that this node's sessions that do not last have had it.
+	origin *core.Origin
+	seen   bool
+	// had are the shared groups that have had it.
+	had []string
+
 	// borrowed: publisher refers to memory that does not outlive the routing.
 	borrowed bool
 	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
@@ -72,7 +78,7 @@ func (r *routing) message() *core.Message {
 			r.publisher, r.borrowed = strings.Clone(r.publisher), false
 		}
 		r.msg.ID, r.msg.Publisher, r.msg.QoS, r.msg.Expires = r.id, r.publisher, r.qos(), r.expires
-		r.msg.Durability = byte(r.durability)
+		r.msg.Durability, r.msg.Origin = byte(r.durability), r.origin
 	}
 	return r.msg
 }
@@ -134,6 +140,7 @@ func (b *Broker) route(sc *scratch) (matched bool) {
 	if b.cluster != nil {
 		gate := b.cluster.gate.enter()
 		defer b.cluster.gate.leave(gate)
+		b.cluster.noteArrival(r)
 	}
 	sc.matches = b.index.AppendMatches(sc.matches[:0], r.p.TopicName)
 	matched = b.routeLocal(sc, nil)
@@ -243,6 +250,12 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 		return false
 	}
 	qos = min(qos, r.qos()) // [MQTT-3.8.4-8]
+	if share != "" && r.origin != nil {
+		b.cluster.state.tookForGroup(r, share)
+	}
+	if r.seen && share == "" && (qos == 0 || sub.local != nil) {
+		return false
+	}
 	retain := r.p.Retain && rap
 	b.metrics.delivered.Add(1)
 	if sub.local != nil {
@@ -251,7 +264,11 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if qos == 0 {
 		return sub.s.deliverQoS0(sc, retain, ids, share)
 	}
-	return sub.s.deliverQueued(sc, core.Entry{Msg: r.message(), QoS: qos, Retain: retain, SubIDs: ids, Share: share})
+	filter := ""
+	if b.cfg.perSubscription {
+		filter = sub.filter
+	}
+	return sub.s.deliverQueued(sc, core.Entry{Msg: r.message(), QoS: qos, Retain: retain, SubIDs: ids, Share: share}, filter)
 }
 
 func (b *Broker) mayDeliver(sub *subscription, r *routing) bool {
@@ -305,11 +322,15 @@ func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share stri
 }
 
 // deliverQueued puts the message into the session's queue, and sends it if there is room.
-func (s *session) deliverQueued(sc *scratch, e core.Entry) bool {
+func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return false
+	}
+	if sc.r.origin != nil && !s.takesFirst(sc, &e, filter) {
+		sc.r.store = sc.r.store || s.durable || s.collecting
+		return true
 	}
 	if sc.r.inherited != 0 {
 		e.Doubtful = s.doubtful && e.QoS == 1 // QoS 2 is not sent before it is kept, and then it would be here

@@ -40,8 +40,9 @@ type session struct {
 	// collecting: its state is still on its way from another node; collected is what has come for it meanwhile.
 	collecting bool
 	collected  []core.Entry
-	leaving    *conn // the last connection, until it has stopped
-	shares     int   // shared subscriptions
+	leaving    *conn         // the last connection, until it has stopped
+	exchanged  chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
+	shares     int           // shared subscriptions
 	// changes gathers what the other nodes are to learn; nil if there is nothing.
 	changes *sessionChanges
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
@@ -49,7 +50,7 @@ type session struct {
 	early   []core.Entry // what was on its way to the lost node
 	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
 	doubtful bool
-	brought  uint64 // the last entry that came from another node with the session
+	brought  uint64 // the last entry that came from another node with the session, and that all nodes know of
 	// fence is what this node's changes of the session go to a store with that all nodes share, and move the move by which it comes here; see commonmove.go.
 	fence Fence
 	move  *move

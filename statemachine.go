@@ -25,6 +25,9 @@ type agreed struct {
 	epoch  uint64                       // the last one given
 	step   uint64                       // the last in which nodes came or were lost
 	gen    uint64                       // grows with every snapshot; see keptSession
+	// now is how many commands have been applied. All nodes count alike.
+	now     atomic.Uint64
+	origins origins
 	// waiting are routes inherited by this node whose sessions are still being adopted.
 	waiting []*route
 	common  commonState
@@ -95,6 +98,8 @@ func (a *agreed) reset() {
 	a.up = make(map[string]member)
 	a.waiting = nil
 	a.common = commonState{}
+	a.now.Store(0)
+	a.origins.reset()
 }
 
 // Commands. Each begins with the version and its kind.
@@ -122,12 +127,13 @@ var _ StateMachine = (*stateMachine)(nil)
 // version do the same with it.
 func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 	n := (*clusterNode)(sm)
+	a := &n.state
+	defer a.now.Add(1)
 	r, err := openRecord(cmd)
 	if err != nil {
 		return err
 	}
 	kind := r.Byte()
-	a := &n.state
 	switch kind {
 	case cmdRoutes:
 		for r.More() {
@@ -172,6 +178,9 @@ func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 // what keeps retained messages over a restart, not the node's own storage, which knows nothing of the others; but for a store that all nodes
 // share, into which one of them writes them (keeper.go).
 func (n *clusterNode) applyRetained(m *core.Message) {
+	if m.Origin != nil && !n.state.origins.take(m.Publisher, m.Origin, holder{kind: holderRetained, agreed: true, name: m.TopicName}, true) {
+		return // it comes again, and another one may have taken its place
+	}
 	n.keeper.keep(func() []Op {
 		n.b.retained.set(m)
 		return []Op{retainedOp(m)}
@@ -295,6 +304,11 @@ func (n *clusterNode) givenUp() {
 	n.up.Store(false)
 	n.announced.Store(false)
 	n.stir()
+	if n.b.journal.common == nil {
+		for _, s := range n.b.sessions.all() {
+			s.disown() // before their connections end: what they have not acknowledged is not this node's to hand on any more
+		}
+	}
 	n.b.kickAll(n.goElsewhere("this node was separated from its cluster"))
 	n.adoptions.add(&adoption{discard: true})
 }

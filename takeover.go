@@ -31,6 +31,7 @@ const (
 	callFlush                 // let what was routed to the caller arrive
 	callPass                  // a message for a shared group
 	callKept                  // write what belongs to all nodes
+	callHas                   // whether a shared group has a message
 )
 
 // Answers about a session begin with the version and one of these.
@@ -306,6 +307,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.brought = whole.Uint()
 	had := make(map[msgID]struct{})
 	for range whole.Count() {
 		e := readEntry(whole)
@@ -316,7 +318,6 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 		s.core.Resume(e)
 	}
 	s.core.Skip(whole.Uint())
-	s.brought = s.core.Last()
 	for range whole.Count() {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}

@@ -13,6 +13,15 @@ type ID struct {
 	Number uint64
 }
 
+// Origin is the exchange of QoS 2 by which a message came from its publisher, where the publisher may send it again by another node, which
+// gives it another ID. The times are places in what the nodes of a cluster agree on.
+type Origin struct {
+	PacketID uint16
+	At       uint64 // when the exchange began
+	// Again is when the connection began on which the publisher sent the message again; 0 if it did not.
+	Again uint64
+}
+
 // Message is an application message. It is shared by all sessions that it is delivered to and never changed.
 type Message struct {
 	ID        ID
@@ -23,6 +32,8 @@ type Message struct {
 	Properties *packets.Properties
 	// Publisher is the publisher's ClientID.
 	Publisher string
+	// Origin is nil unless the message may come again.
+	Origin *Origin
 	// Expires is the Unix time in nanoseconds at which the message is worth nothing any more; 0 for never.
 	Expires int64
 	QoS     packets.QoS

@@ -27,6 +27,7 @@ type Entry struct {
 	Retain   bool // the RETAIN flag to send
 	State    State
 	Doubtful bool // it is Queued, and may nevertheless have been sent, by a node that was lost
+	Fresh    bool // the exchange that its message came by is not over: its publisher may send it again
 	counted  bool // takes a place in the window of this connection
 }
 
@@ -99,7 +100,8 @@ type Session struct {
 	held bool
 	kept uint64
 
-	in       map[uint16]any
+	in       map[uint16]received
+	open     int // of them
 	inWindow int
 
 	conn     Conn
@@ -172,7 +174,9 @@ func (s *Session) push(e Entry) {
 	e.Seq, e.State, e.PacketID, e.counted = s.seq, Queued, 0, false
 	s.live++
 	s.bytes += e.Msg.Cost()
-	s.log.Enqueued(s.out.push(e))
+	p := s.out.push(e)
+	s.log.Enqueued(p)
+	p.Fresh = false
 }
 
 func (s *Session) dropOldest() bool {

@@ -1,0 +1,250 @@
+package shoal
+
+import (
+	"sync"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+)
+
+// Exactly once across the loss of a publisher's node (guarantees 4 and 5). A QoS 2 message of a publisher whose session lasts is known, besides by its ID,
+// by its origin: the publisher's ClientID, the packet identifier, and how far the agreed order had come when its node took it. The publisher's
+// node has it agreed that the identifier is taken only when everybody who must have the message has it. Up to there a client whose node was lost
+// sends the message again, to a node that has never heard of it and gives it a new ID. So whoever gets a message remembers its origin: sessions that last do
+// so in what all nodes keep of them, all others of a node together. A second message of the same origin is not for them.
+//
+// An origin is forgotten when the agreed order says that the identifier is taken, or free, or that the publisher's session is over: after that
+// nobody routes the message again. What comes with the same identifier later belongs to another exchange, which began further along in the agreed
+// order. Whoever takes a repetition for one must know what had been agreed when it was sent: its sender has waited for that with a Barrier.
+
+// holder is who had the message of an exchange: a session that lasts, or a shared group; or what is retained.
+type holder struct {
+	kind   holderKind
+	agreed bool   // all nodes know
+	at     uint64 // the origin's
+	name   string // ClientID, or "$share/name/filter"
+	filter string // of the subscription, where a session gets a message once for each
+}
+
+type holderKind byte
+
+const (
+	holderSession holderKind = iota + 1
+	holderGroup
+	holderRetained
+)
+
+// exchange is one of a publisher, by which a message came that may come again.
+type exchange struct {
+	at      uint64 // when this node gave it to its sessions that do not last; 0 if it did not
+	holders []holder
+}
+
+// origins are the exchanges this node knows of, by publisher and packet identifier.
+type origins struct {
+	mu sync.Mutex
+	by map[string]map[uint16]*exchange
+}
+
+func (x *origins) reset() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.by = make(map[string]map[uint16]*exchange)
+}
+
+// repeats reports whether a message is the one that was here at some point, and not that of a later exchange.
+func repeats(o *core.Origin, at uint64) bool { return at != 0 && (o.At <= at || at < o.Again) }
+
+// exchange returns that of an origin. The caller holds x.mu.
+func (x *origins) exchange(publisher string, id uint16) *exchange {
+	ids := x.by[publisher]
+	if ids == nil {
+		ids = make(map[uint16]*exchange)
+		x.by[publisher] = ids
+	}
+	ex := ids[id]
+	if ex == nil {
+		ex = new(exchange)
+		ids[id] = ex
+	}
+	return ex
+}
+
+// arrive notes that a message is being given to this node's sessions that do not last. It reports false if they have had it.
+func (x *origins) arrive(publisher string, o *core.Origin) (first bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ex := x.exchange(publisher, o.PacketID)
+	if repeats(o, ex.at) {
+		return false
+	}
+	ex.at = o.At
+	return true
+}
+
+// take notes that a holder gets a message. It reports false if it has had it, by another transmission; or by this one, if again is set: while a session
+// moves, one transmission comes to both of its nodes, and its other node cannot be relied on to have kept it.
+func (x *origins) take(publisher string, o *core.Origin, h holder, again bool) (first bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h.at = o.At
+	ex := x.exchange(publisher, o.PacketID)
+	if old := ex.find(h); old != nil {
+		if repeats(o, old.at) && (again || o.At != old.at) {
+			return false
+		}
+		*old = h
+		return true
+	}
+	ex.holders = append(ex.holders, h)
+	return true
+}
+
+// find returns a holder as it is known, or nil.
+func (ex *exchange) find(h holder) *holder {
+	for i := range ex.holders {
+		if old := &ex.holders[i]; old.kind == h.kind && old.name == h.name && (old.filter == h.filter || old.agreed) {
+			return old
+		}
+	}
+	return nil
+}
+
+// agree notes that all nodes know of a holder.
+func (x *origins) agree(publisher string, o *core.Origin, h holder) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ex := x.exchange(publisher, o.PacketID)
+	h.at, h.agreed = o.At, true
+	if old := ex.find(h); old == nil {
+		ex.holders = append(ex.holders, h)
+	} else if old.at <= h.at {
+		old.at, old.agreed = h.at, true
+	}
+}
+
+// has reports whether a holder has had a message.
+func (x *origins) has(publisher string, o *core.Origin, h holder) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ex := x.by[publisher][o.PacketID]
+	if ex == nil {
+		return false
+	}
+	old := ex.find(h)
+	return old != nil && repeats(o, old.at)
+}
+
+// over forgets the exchange with an identifier, as far as it had begun before a point of the agreed order.
+func (x *origins) over(publisher string, id uint16, before uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ids := x.by[publisher]; ids != nil {
+		x.forget(publisher, ids, id, before)
+	}
+}
+
+// publisherOver forgets all exchanges of a publisher whose session is over.
+func (x *origins) publisherOver(publisher string, before uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ids := x.by[publisher]
+	for id := range ids {
+		x.forget(publisher, ids, id, before)
+	}
+}
+
+// forget is called with x.mu held.
+func (x *origins) forget(publisher string, ids map[uint16]*exchange, id uint16, before uint64) {
+	ex := ids[id]
+	if ex == nil {
+		return
+	}
+	if ex.at < before {
+		ex.at = 0
+	}
+	ex.drop(func(h *holder) bool { return h.at < before })
+	x.tidy(publisher, ids, id, ex)
+}
+
+func (ex *exchange) drop(which func(h *holder) bool) {
+	left := ex.holders[:0]
+	for i := range ex.holders {
+		if !which(&ex.holders[i]) {
+			left = append(left, ex.holders[i])
+		}
+	}
+	clear(ex.holders[len(left):])
+	ex.holders = left
+}
+
+// tidy is called with x.mu held.
+func (x *origins) tidy(publisher string, ids map[uint16]*exchange, id uint16, ex *exchange) {
+	if ex.at != 0 || len(ex.holders) > 0 {
+		return
+	}
+	if delete(ids, id); len(ids) == 0 {
+		delete(x.by, publisher)
+	}
+}
+
+// forgetOwn forgets what this node alone knows, when it has let go of its sessions: it may not have told anybody that they had a message.
+func (x *origins) forgetOwn() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for publisher, ids := range x.by {
+		for id, ex := range ids {
+			ex.at = 0
+			ex.drop(func(h *holder) bool { return !h.agreed })
+			x.tidy(publisher, ids, id, ex)
+		}
+	}
+}
+
+// forgetSession forgets what this node alone knows of a session that it lets go of.
+func (x *origins) forgetSession(id string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for publisher, ids := range x.by {
+		for packetID, ex := range ids {
+			ex.drop(func(h *holder) bool { return !h.agreed && h.kind == holderSession && h.name == id })
+			x.tidy(publisher, ids, packetID, ex)
+		}
+	}
+}
+
+// some reports whether there is any exchange that is not over.
+func (x *origins) some() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.by) > 0
+}
+
+// records returns what all nodes know, for a snapshot.
+func (x *origins) records() (list [][]byte) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for publisher, ids := range x.by {
+		for id, ex := range ids {
+			for i := range ex.holders {
+				h := &ex.holders[i]
+				if !h.agreed {
+					continue
+				}
+				b := codec.AppendString([]byte{snapOrigin}, publisher)
+				b = codec.AppendUint(codec.AppendUint(b, uint64(id)), h.at)
+				list = append(list, codec.AppendString(append(b, byte(h.kind)), h.name))
+			}
+		}
+	}
+	return list
+}
+
+// restore reads one of what records returned.
+func (x *origins) restore(r *codec.Reader) {
+	publisher, o := r.String(), core.Origin{PacketID: uint16(r.Uint()), At: r.Uint()}
+	h := holder{kind: holderKind(r.Byte()), name: r.String()}
+	if r.Err() == nil {
+		x.agree(publisher, &o, h)
+	}
+}

@@ -1,0 +1,65 @@
+package shoal
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	core "github.com/shoalmq/shoal/internal/session"
+)
+
+// What is a repetition follows from where in the agreed order the exchanges and the connections began; see origins.
+func TestOrigins(t *testing.T) {
+	s := holder{kind: holderSession, name: "s"}
+	at := func(at, again uint64) *core.Origin { return &core.Origin{PacketID: 7, At: at, Again: again} }
+	var x origins
+	x.reset()
+	require.True(t, x.take("p", at(10, 0), s, false))
+	require.True(t, x.take("p", at(10, 0), s, false), "the same transmission, to both homes of a session that moves")
+	require.False(t, x.take("p", at(10, 0), s, true), "to the heir, after it was lost on the way to the session's home")
+	require.False(t, x.take("p", at(15, 13), s, false), "sent again on a connection that began later")
+	require.True(t, x.take("p", at(16, 0), s, false), "the identifier is used for another message, and this node has not heard yet that the first is over")
+	require.False(t, x.take("p", at(10, 0), s, false), "the first, late")
+	require.True(t, x.take("p", at(20, 12), s, false), "DUP on the connection on which the second exchange began")
+	require.True(t, x.take("q", at(20, 18), s, false), "another publisher's")
+	require.True(t, x.take("p", at(20, 18), holder{kind: holderGroup, name: "s"}, false), "a group of that name")
+
+	x.over("p", 7, 20)
+	require.True(t, x.has("p", at(21, 21), s), "it began at 20")
+	x.over("p", 7, 21)
+	require.False(t, x.has("p", at(21, 21), s))
+	x.publisherOver("q", 21)
+	require.False(t, x.some())
+
+	require.True(t, x.arrive("p", at(30, 0)))
+	require.False(t, x.arrive("p", at(33, 32)))
+	require.True(t, x.arrive("p", at(33, 0)))
+}
+
+// What a node alone knows goes with its sessions; what all know stays, also over a snapshot.
+func TestOriginsAgreed(t *testing.T) {
+	a := newAgreed(t)
+	o := &core.Origin{PacketID: 7, At: 3}
+	known, own := holder{kind: holderSession, name: "known"}, holder{kind: holderSession, name: "own"}
+	a.origins.take("p", o, known, false)
+	a.origins.take("p", o, own, false)
+	a.origins.agree("p", o, known)
+	a.origins.forgetSession("own")
+	require.False(t, a.origins.has("p", o, own))
+	a.origins.take("p", o, own, false)
+	a.origins.arrive("p", o)
+	a.origins.forgetOwn()
+	require.False(t, a.origins.has("p", o, own))
+	require.True(t, a.origins.has("p", o, known))
+	a.now.Store(42)
+
+	write, err := (*stateMachine)(a.n).Snapshot()
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, write(&b))
+	other := newAgreed(t)
+	require.NoError(t, (*stateMachine)(other.n).Restore(&b))
+	require.True(t, other.origins.has("p", o, known))
+	require.Equal(t, uint64(42), other.now.Load())
+}
