@@ -228,6 +228,9 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	}
 	sc.r.begin(p, c.clientID, s, sc)
 	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
+	if sc.r.durability == DurabilityMemory {
+		origin = nil // an interceptor has changed the topic
+	}
 	if sc.r.origin = origin; origin != nil {
 		sc.r.acceptance() // before it is complete, the identifier is not kept
 		if origin.Again != 0 && c.askGroups(sc) != nil {
