@@ -40,8 +40,9 @@ func rolesOf(t *testing.T, c *clustertest.Cluster) (r roles) {
 // slow is what the network takes for what comes back to the publisher's node. It is longer than the tests need to kill it.
 const slow = 700 * time.Millisecond
 
-// delay slows down what goes from some nodes to one.
+// delay slows down what goes from some nodes to one, once nothing is on its way.
 func delay(c *clustertest.Cluster, to int, from ...int) {
+	time.Sleep(200 * time.Millisecond)
 	for _, i := range from {
 		c.Network().SetDelay(c.Node(i).Name, c.Node(to).Name, slow)
 	}
