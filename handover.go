@@ -21,9 +21,12 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 	}
 	switch kind := r.Byte(); kind {
 	case callOffer, callFetch:
-		id, epoch, cleanStart := r.String(), r.Uint(), r.Bool()
+		id, epoch, cleanStart, step := r.String(), r.Uint(), r.Bool(), r.Uint()
 		if r.Err() != nil {
 			return nil, r.Err()
+		}
+		if err := n.adoptions.awaitStep(ctx, step); err != nil {
+			return nil, err
 		}
 		if err := n.adoptions.await(ctx); err != nil {
 			return nil, err

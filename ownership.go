@@ -257,6 +257,14 @@ func (a *agreed) isHome(node, id string) bool {
 	return o != nil && o.home == node
 }
 
+// since returns the step in which the session of a client came to its home from a lost node, 0 if it did not.
+func (a *agreed) since(id string) uint64 {
+	if o := a.owner(id); o != nil {
+		return o.since
+	}
+	return 0
+}
+
 // holds reports whether a node may still serve a client by a claim.
 func (a *agreed) holds(node, id string, epoch uint64) bool {
 	o := a.owner(id)

@@ -173,7 +173,9 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	ask := func(kind byte) (*codec.Reader, error) {
 		req := codec.AppendUint(codec.AppendString(request(kind), id), c.epoch)
-		b, err := n.callHome(ctx, id, c.home, codec.AppendBool(req, cleanStart))
+		// The home may not have heard yet that it has inherited the session.
+		req = codec.AppendUint(codec.AppendBool(req, cleanStart), n.state.since(id))
+		b, err := n.callHome(ctx, id, c.home, req)
 		if err != nil || b == nil {
 			return nil, err
 		}
