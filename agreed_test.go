@@ -332,6 +332,30 @@ func TestReceiveWaitsForTheStep(t *testing.T) {
 	})
 }
 
+// Guarantee 4: a node that is asked for a session it has inherited answers when it knows that it has, and not that there is none.
+func TestOfferWaitsForTheStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newAgreed(t).n
+		n.up.Store(true)
+		n.step(4)
+		var answers [][]byte
+		ask := func(step uint64) {
+			req := codec.AppendUint(codec.AppendString(request(callOffer), "client"), 1)
+			b, err := (*stateMachine)(n).Serve(t.Context(), "x", codec.AppendUint(codec.AppendBool(req, false), step))
+			require.NoError(t, err)
+			answers = append(answers, b)
+		}
+		ask(4)
+		go ask(5)
+		synctest.Wait()
+		require.Len(t, answers, 1)
+		n.step(5)
+		synctest.Wait()
+		require.Len(t, answers, 2)
+		n.cancel()
+	})
+}
+
 // Guarantee 8: what comes back from a lost node goes to its heir in front of what was sent to the heir since, and is marked as inherited.
 func TestWhatComesBackGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
