@@ -106,7 +106,7 @@ func (c *conn) answerPublish(sc *scratch, slot ackSlot, a *acceptance) {
 	slot.pending = p
 	s.mu.Lock()
 	switch {
-	case sc.r.origin != nil:
+	case sc.r.reserves:
 		s.core.Reserve(slot.id, p)
 		d := sc.r.durability
 		a.then = func(code packets.ReasonCode) { s.routed(p, slot, d, code) }

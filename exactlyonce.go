@@ -16,15 +16,20 @@ import (
 // origin returns the origin of a message that is received on c, or nil if it needs none: what is acknowledged before others have heard of it may come
 // twice, and so may what is kept in a store that all nodes share. The caller holds s.mu.
 func (c *conn) origin(p *packets.Publish) *core.Origin {
-	cl := c.b.cluster
-	if p.QoS != 2 || cl == nil || !c.s.durable || c.b.journal.common != nil || c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) == DurabilityMemory {
+	if !c.reserves(p) || c.b.journal.common != nil {
 		return nil
 	}
-	o := &core.Origin{PacketID: p.PacketID, At: cl.state.now.Load()}
+	o := &core.Origin{PacketID: p.PacketID, At: c.b.cluster.state.now.Load()}
 	if p.Dup {
 		o.Again = c.since
 	}
 	return o
+}
+
+// reserves reports whether the identifier of a message that is received on c is kept only when everybody who must have the message has it. A store that all
+// nodes share may hear of it though the nodes have not heard of the message: this one may be cut off from them alone. The caller holds s.mu.
+func (c *conn) reserves(p *packets.Publish) bool {
+	return p.QoS == 2 && c.b.cluster != nil && c.s.durable && c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) != DurabilityMemory
 }
 
 // catchUp returns when all nodes know what was agreed before this connection began, if p may be one that another node has received before: they

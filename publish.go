@@ -215,7 +215,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 		}
 	}
 	room := s.core.Begin()
-	origin := c.origin(p)
+	origin, reserves := c.origin(p), c.reserves(p)
 	s.mu.Unlock()
 	if !room && c.version >= packets.V5 {
 		return c.protocolEnd(&packets.Error{
@@ -229,16 +229,18 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	sc.r.begin(p, c.clientID, s, sc)
 	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
 	if sc.r.durability == DurabilityMemory {
-		origin = nil // an interceptor has changed the topic
+		origin, reserves = nil, false // an interceptor has changed the topic
+	}
+	if sc.r.reserves = reserves; reserves {
+		sc.r.acceptance() // before it is complete, the identifier is not kept
 	}
 	if sc.r.origin = origin; origin != nil {
-		sc.r.acceptance() // before it is complete, the identifier is not kept
 		if origin.Again != 0 && c.askGroups(sc) != nil {
 			return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has lost contact with the others"))), false
 		}
 	}
 	matched := sc.b.route(sc)
-	if qos == 2 && origin == nil {
+	if qos == 2 && !reserves {
 		c.received(sc, id)
 	}
 	slot := ackSlot{id: id, typ: packets.TypePubAck}
@@ -262,7 +264,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 func (c *conn) forsake(sc *scratch, slot ackSlot) ended {
 	a := sc.r.wait
 	switch {
-	case sc.r.origin != nil:
+	case sc.r.reserves:
 		p := new(pendingAnswer)
 		slot.pending = p
 		c.s.mu.Lock()

@@ -39,6 +39,8 @@ type routing struct {
 	// origin is nil unless the message may come again, by another node; seen says that this node's sessions that do not last have had it.
 	origin *core.Origin
 	seen   bool
+	// reserves: the packet identifier is kept when everybody who must have the message has it; see routed.
+	reserves bool
 	// had are the shared groups that have had it.
 	had []string
 

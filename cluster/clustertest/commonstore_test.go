@@ -374,3 +374,29 @@ func TestKeeperIsLost(t *testing.T) {
 		}
 	})
 }
+
+// Guarantees 2 and 5: a QoS 2 message that its publisher's node has taken, and that was not with all who must have it when that node was lost, does not
+// count as published, though the node still had its store: it is published when it comes again.
+func TestUnacceptedQoS2IsNotPublished(t *testing.T) {
+	withStore(t, func(t *testing.T, c *clustertest.Cluster, _ *clustertest.SharedStorage) {
+		sub := connect(t, c, 1, "sub", clean, expiry(3600))
+		sub.subscribe(2, "t")
+		pub := connect(t, c, 0, "pub", clean, expiry(3600))
+		m := &packets.Publish{TopicName: "t", QoS: 2, PacketID: 7, Payload: []byte("once")}
+		c.Partition([]int{0}, []int{1, 2})
+		pub.send(m) // while the node still serves
+		time.Sleep(6 * time.Second)
+		pub = connect(t, c, 2, "pub", expiry(3600))
+		require.True(t, pub.ack.SessionPresent)
+		m.Dup = true
+		pub.send(m)
+		require.Equal(t, packets.Success, expect[*packets.PubRec](pub).ReasonCode)
+		pub.send(&packets.PubRel{PacketID: 7})
+		require.Equal(t, packets.Success, expect[*packets.PubComp](pub).ReasonCode)
+		require.Equal(t, "once", string(sub.receive().Payload))
+		sub.silent(time.Second)
+		c.Heal()
+		c.AwaitServing(0)
+		sub.silent(time.Second)
+	})
+}
