@@ -278,6 +278,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 		if e.State != core.Done {
 			e.Doubtful = e.Doubtful || (e.State == core.Queued && (s.doubtful || e.Seq <= in.kept.doubt))
 			s.core.Resume(e)
+			s.inherit(e.Msg.ID)
 		}
 	}
 	s.core.Skip(in.kept.top)
@@ -319,6 +320,7 @@ func (s *session) adoptionEnds() {
 		for _, e := range list {
 			if !s.core.Has(e.Msg.ID) {
 				s.core.Push(e)
+				s.inherit(e.Msg.ID)
 			}
 		}
 	}
@@ -327,6 +329,26 @@ func (s *session) adoptionEnds() {
 		// The other node's clock may be ahead.
 		s.startExpiry(max(0, time.Duration(s.expiry)*time.Second-max(0, time.Since(s.away))))
 	}
+}
+
+// rerouteTime is how long after the loss of a node messages may come that were on their way there. It is a matter of moments: every node sends them
+// on when it hears of the loss.
+const rerouteTime = time.Minute
+
+// inherit remembers a message that the session had when it was adopted: should it come from another node, too, the client may have completed it
+// by then, and the session not know it any more. The caller holds s.mu, or has the session alone.
+func (s *session) inherit(id msgID) {
+	if s.had == nil {
+		s.had = make(map[msgID]struct{})
+		s.hadUntil = time.Now().Add(rerouteTime).UnixNano()
+	}
+	s.had[id] = struct{}{}
+}
+
+// inherited reports whether the session has had a message that was on its way to a lost node. The caller holds s.mu.
+func (s *session) inherited(id msgID) bool {
+	_, had := s.had[id]
+	return had || s.core.Has(id)
 }
 
 // discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now; or after a snapshot came, from which those that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -62,8 +63,11 @@ type Broker struct {
 	journalEnd  context.CancelFunc
 	journalDone chan struct{}
 
+	hurry chan struct{} // closed when Shutdown begins
+
 	mu        sync.Mutex
 	state     brokerState
+	closing   bool // no connections are accepted any more
 	listeners []net.Listener
 	conns     map[*conn]struct{}
 	stopped   chan struct{} // closed when Shutdown is through
@@ -82,7 +86,7 @@ const (
 // New makes a Broker. It checks all options and joins what is wrong with them into one error; it does no I/O and
 // starts no goroutine.
 func New(opts ...Option) (*Broker, error) {
-	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{})}
+	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{}), hurry: make(chan struct{})}
 	for _, o := range opts {
 		o(&b.cfg)
 	}
@@ -299,7 +303,7 @@ func (b *Broker) accept(l net.Listener, name string) {
 func (b *Broker) serve(nc net.Conn, listener string) {
 	c := newConn(b, nc, listener)
 	b.mu.Lock()
-	if b.state != stateRunning {
+	if b.state != stateRunning || b.closing {
 		b.mu.Unlock()
 		_ = nc.Close()
 		return
@@ -323,16 +327,24 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 	}()
 }
 
-// kickAll ends all connections.
-func (b *Broker) kickAll(k kicked) []*conn {
+// kickAll ends all connections. Where clients are sent elsewhere, they are spread.
+func (b *Broker) kickAll(k kicked) {
+	var refs []string
+	if k.reference != "" {
+		refs = b.cluster.serverReferences()
+	}
+	for _, c := range b.allConns() {
+		if len(refs) > 0 {
+			k.reference = b.cluster.nextReference(refs)
+		}
+		c.kick(k)
+	}
+}
+
+func (b *Broker) allConns() []*conn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	conns := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		c.kick(k)
-		conns = append(conns, c)
-	}
-	return conns
+	return slices.Collect(maps.Keys(b.conns))
 }
 
 // newID names a message that this node has accepted.

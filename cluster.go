@@ -86,6 +86,13 @@ type Replicator interface {
 	Close() error
 }
 
+// Yielder is an optional interface of a Replicator: of one that has a leader.
+type Yielder interface {
+	// Yield gives up leadership, so that the node's end interrupts nothing. It returns when another node leads, or when this one did not. It is
+	// called when the node begins to drain, perhaps more than once.
+	Yield(ctx context.Context) error
+}
+
 // StateMachine is the broker as the Replicator sees it.
 type StateMachine interface {
 	// Apply applies one committed command and returns its result. It is called in the agreed order by one goroutine, on

@@ -3,6 +3,8 @@ package shoal
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,10 +44,13 @@ type clusterNode struct {
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
 	up atomic.Bool
+	// leaving is set when the node begins to leave the cluster.
+	leaving atomic.Bool
 	// announced is set while everything this node has is known to the cluster.
 	announced atomic.Bool
 	turns     [256]atomic.Uint64 // of shared groups, by the hash of their names; see pickShareNode
 	congested atomic.Int32       // nodes towards which too much is outstanding
+	referred  atomic.Uint32      // counts the clients that were sent elsewhere, so that they are spread
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, whenever serving may have changed
@@ -136,25 +141,50 @@ func (n *clusterNode) stir() {
 	n.changed = make(chan struct{})
 }
 
-// serverReference names another node that clients can go to instead of this one, or "": one that discovery sees, or, while this node is
-// cut off and sees nobody, one that took part when it last heard.
-func (n *clusterNode) serverReference() string {
+// serverReferences names other nodes that clients can go to instead of this one: those that take part and that discovery sees; or, while this
+// node is cut off and sees nobody, those that took part when it last heard.
+func (n *clusterNode) serverReferences() []string {
+	n.state.mu.RLock()
+	up := make(map[string]string, len(n.state.up))
+	for name, m := range n.state.up {
+		if name != n.self.Name && m.reference != "" {
+			up[name] = m.reference
+		}
+	}
+	n.state.mu.RUnlock()
 	n.mu.Lock()
+	var both, seen []string
 	for name, node := range n.live {
-		if name != n.self.Name && node.ServerReference != "" {
-			n.mu.Unlock()
-			return node.ServerReference
+		if name == n.self.Name || node.ServerReference == "" {
+			continue
+		}
+		seen = append(seen, node.ServerReference)
+		if up[name] != "" {
+			both = append(both, node.ServerReference)
 		}
 	}
 	n.mu.Unlock()
-	n.state.mu.RLock()
-	defer n.state.mu.RUnlock()
-	for name, m := range n.state.up {
-		if name != n.self.Name && m.reference != "" {
-			return m.reference
-		}
+	refs := both
+	if len(refs) == 0 {
+		refs = seen // they have just come, or are about to
 	}
-	return ""
+	if len(refs) == 0 {
+		refs = slices.Collect(maps.Values(up))
+	}
+	slices.Sort(refs)
+	return refs
+}
+
+// serverReference is another one of serverReferences each time, "" if there is none.
+func (n *clusterNode) serverReference() string {
+	return n.nextReference(n.serverReferences())
+}
+
+func (n *clusterNode) nextReference(refs []string) string {
+	if len(refs) == 0 {
+		return ""
+	}
+	return refs[int(n.referred.Add(1))%len(refs)]
 }
 
 // lapse begins or ends the time for which this node has no lease. When that has lasted, its clients are sent away: nothing reaches them here.
@@ -189,6 +219,7 @@ func (n *clusterNode) stop(ctx context.Context) error {
 	if n.life == nil {
 		return nil
 	}
+	n.leaving.Store(true)
 	n.flushPeers(ctx)
 	if n.c.Serving() {
 		leaving, cancel := context.WithTimeout(ctx, leaveTimeout)

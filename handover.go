@@ -68,6 +68,9 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	if n.outclaimed(id, epoch) {
 		return answer(answerOutclaimed), nil
 	}
+	if err := n.atHome(ctx, id); err != nil {
+		return nil, err
+	}
 	s := n.b.sessions.get(id)
 	if s == nil {
 		return answer(answerNone), nil

@@ -242,6 +242,12 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 	if err := b.running(); err != nil {
 		return nil, err
 	}
+	b.mu.Lock()
+	closing := b.closing
+	b.mu.Unlock()
+	if closing {
+		return nil, ErrClosed
+	}
 	client, server := pipe.New(inProcess)
 	b.serve(server, inProcess)
 	return client, nil

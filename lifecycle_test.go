@@ -51,6 +51,30 @@ func TestNewJoinsErrors(t *testing.T) {
 	}
 }
 
+// Alone there is nowhere to send clients: Drain ends all connections at once, and lets nobody in. What the broker itself does goes on.
+func TestDrainAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := shoal.New(shoal.WithAnonymous())
+		require.NoError(t, err)
+		require.ErrorIs(t, b.Drain(t.Context(), shoal.DrainOptions{}), shoal.ErrNotStarted)
+		require.NoError(t, b.Start(t.Context()))
+		conn, err := b.Dial(t.Context())
+		require.NoError(t, err)
+		c := mqtttest.New(t, conn, packets.V5)
+		c.Connect(&packets.Connect{ClientID: "c", CleanStart: true})
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- b.Drain(context.Background(), shoal.DrainOptions{Rate: 1}) }()
+		require.Equal(t, packets.ServerShuttingDown, mqtttest.Expect[*packets.Disconnect](c).ReasonCode)
+		require.NoError(t, <-done)
+		require.Zero(t, time.Since(began))
+		_, err = b.Dial(t.Context())
+		require.ErrorIs(t, err, shoal.ErrClosed)
+		require.NoError(t, b.Publish(t.Context(), shoal.Message{TopicName: "t"}))
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
 func TestBeforeStart(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -19,6 +19,9 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	}
 	whole := newAcceptance()
 	whole.then = func(code packets.ReasonCode) {
+		if code.IsError() && n.leaving.Load() {
+			return // the cluster hears in a moment that this node is gone, and what it has not accepted goes to its heir
+		}
 		if code.IsError() {
 			accepted(&Error{ReasonCode: code})
 			return
@@ -28,6 +31,9 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	// The sender may know of sessions that this node has been given and has not made yet.
 	step := r.Fixed64()
 	if err := n.adoptions.awaitStep(n.life, step); err != nil {
+		if n.leaving.Load() {
+			return
+		}
 		accepted(err)
 		return
 	}

@@ -354,7 +354,10 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		sc.r.store = true // if it is being adopted, the journal waits for that
 		return true
 	}
-	if sc.r.inherited != 0 && s.core.Has(e.Msg.ID) {
+	if s.had != nil && sc.nano > s.hadUntil {
+		s.had = nil
+	}
+	if sc.r.inherited != 0 && s.inherited(e.Msg.ID) {
 		sc.r.store = sc.r.store || s.durable
 		return true
 	}

@@ -48,6 +48,9 @@ type session struct {
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
 	adopted uint64
 	early   []core.Entry // what was on its way to the lost node
+	// had holds the IDs of what the session had when it was adopted, until nothing can come that was on its way to the lost node.
+	had      map[msgID]struct{}
+	hadUntil int64 // Unix nanoseconds
 	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
 	doubtful bool
 	brought  uint64 // the last entry that came from another node with the session, and that all nodes know of

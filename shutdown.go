@@ -3,14 +3,11 @@ package shoal
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"github.com/shoalmq/shoal/packets"
 )
 
-// Shutdown drains the broker: it stops accepting, tells its clients to go (a v5 client in a cluster: where to), stores what must last, leaves
-// the cluster and returns when the process may be killed. When ctx ends first, what is left is cut off and ctx's error
+// Shutdown drains the broker: it stops accepting, tells its clients to go (a v5 client in a cluster: where to), at a pace if they have another
+// node to go to (see Drain), stores what must last, leaves the cluster and returns when the process may be killed. When ctx ends first, what is left is cut off and ctx's error
 // returned. Calling it again waits for the first call, or for ctx.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
@@ -31,12 +28,10 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		}
 	}
 	b.state = stateDraining
-	listeners := b.listeners
+	close(b.hurry)
 	b.mu.Unlock()
 
-	for _, l := range slices.Concat(listeners, b.cfg.listeners) { // if Start failed, some of these were not listened on
-		_ = l.Close() // nothing is lost with a listener
-	}
+	b.closeListeners()
 	err := b.drain(ctx)
 	b.mu.Lock()
 	b.state, b.stopErr = stateStopped, err
@@ -70,22 +65,10 @@ func (b *Broker) flushJournal(ctx context.Context) {
 const leaveTimeout = 5 * time.Second
 
 func (b *Broker) drain(ctx context.Context) error {
-	reference := ""
-	if b.cluster != nil {
-		reference = b.cluster.serverReference()
+	if b.sendAway(ctx, DrainOptions{}, nil) != nil { // there is no time left
+		b.kickAll(b.farewell())
 	}
-	code := packets.ServerShuttingDown
-	if reference != "" {
-		code = packets.UseAnotherServer
-	}
-	conns := b.kickAll(kicked{code: code, reason: "the server is shutting down", reference: reference})
 	b.sessions.closeLocal()
-	for _, c := range conns { // their wills are published before the end of everything
-		select {
-		case <-c.stopped:
-		case <-ctx.Done():
-		}
-	}
 	var err error
 	if b.cluster != nil {
 		b.flushJournal(ctx)

@@ -78,8 +78,9 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 		settle = n.settleCommon
 	}
 	if err := settle(ctx, id, c, expiry); err != nil {
-		if !errors.Is(err, errUndecided) {
-			n.discard(id)
+		// If its home was lost meanwhile, what is here now was adopted.
+		if !errors.Is(err, errUndecided) && !n.state.isHome(n.self.Name, id) {
+			n.discard(n.b.sessions.get(id))
 		}
 		return 0, err
 	}
@@ -197,22 +198,25 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
 	n.gather(ctx)
+	if n.state.isHome(n.self.Name, id) { // its node was lost in between, and this one is its heir
+		return n.homeNow(id, c)
+	}
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
-		n.discard(id)
+		n.discard(s)
 		return "", err
 	}
 	if err := n.routes.settle(ctx, subs); err != nil {
-		n.discard(id)
+		n.discard(s)
 		return "", err
 	}
 	whole, err := ask(callFetch)
 	if err != nil {
-		n.discard(id)
+		n.discard(s)
 		return "", err
 	}
 	if whole == nil { // its node was lost in between
-		n.discard(id)
+		n.discard(s)
 		return n.homeNow(id, c)
 	}
 	switch whole.Byte() {
@@ -224,7 +228,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	case answerAway:
 		err = errStoreAway
 	}
-	n.discard(id)
+	n.discard(s)
 	return c.home, err
 }
 
@@ -284,7 +288,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	for range offer.Count() {
 		sub, err := b.readSubscription(offer)
 		if err != nil {
-			return nil, nil, err
+			return s, nil, err
 		}
 		if sub == nil {
 			continue
@@ -298,7 +302,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	b.sessions.put(s)
 	for _, sub := range subs {
 		if _, err := s.subscribe(sub); err != nil {
-			return nil, nil, err
+			return s, nil, err
 		}
 	}
 	s.endCatching()
@@ -334,8 +338,8 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 }
 
 // discard ends a session that could not be brought here, without a word to the cluster, which never had it here.
-func (n *clusterNode) discard(id string) {
-	if s := n.b.sessions.get(id); s != nil {
+func (n *clusterNode) discard(s *session) {
+	if s != nil {
 		s.moveEnds(packets.Success) // of what has come here, its home has all
 		s.abandon()
 	}

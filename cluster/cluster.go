@@ -45,7 +45,10 @@ type Cluster struct {
 	closing error         // what it returned
 }
 
-var _ shoal.Cluster = (*Cluster)(nil)
+var (
+	_ shoal.Cluster = (*Cluster)(nil)
+	_ shoal.Yielder = (*Cluster)(nil)
+)
 
 // running is what Start made.
 type running struct {
@@ -312,6 +315,15 @@ func (c *Cluster) Call(ctx context.Context, node string, request []byte) ([]byte
 		return nil, shoal.ErrNotStarted
 	}
 	return r.mesh.Call(ctx, node, request)
+}
+
+// Yield implements shoal.Yielder.
+func (c *Cluster) Yield(ctx context.Context) error {
+	r := c.running.Load()
+	if r == nil {
+		return shoal.ErrNotStarted
+	}
+	return r.log.Yield(ctx)
 }
 
 // Serving implements shoal.Replicator.

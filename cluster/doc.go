@@ -16,6 +16,12 @@
 // Decisions need a majority of the voters: Config.Voters says how many nodes are. While a majority is gone, nobody serves,
 // and nothing is lost: when as many as make a majority are back, with their Dir, the cluster goes on by itself.
 //
+// # Stopping a node
+//
+// shoal.Broker.Shutdown, or shoal.Broker.Drain before it, sends the clients of a node to the others, in turn and at a pace, after the node has given up
+// leadership; their sessions move when they come back, and what is left goes to another node when this one leaves. Nodes that are restarted one
+// after another, each when the one before it serves again (shoal.Broker.Ready), lose nothing.
+//
 // # Trust
 //
 // Without Config.TLS and Config.GossipKeys nodes trust whoever reaches their ports, and talk in plain text: the ports belong in a

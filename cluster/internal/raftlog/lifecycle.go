@@ -103,20 +103,27 @@ func (l *Log) serveLeave(body []byte) error {
 	return l.applyHere(encodeNodeDown(d))
 }
 
+// Yield hands over leadership, if this node has it. If it gets it again, it keeps it: were all nodes about to stop, it would go round and round.
+func (l *Log) Yield(ctx context.Context) error {
+	if l.raft.State() != raft.Leader || !l.hasOtherVoters() {
+		return nil
+	}
+	transferred := make(chan error, 1)
+	l.wg.Go(func() {
+		transferred <- l.gate.do(func() error { return l.raft.LeadershipTransfer().Error() })
+	})
+	select {
+	case err := <-transferred:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // leave hands over leadership and proposes this node's NodeDown, as far as that is possible until ctx ends.
 func (l *Log) leave(ctx context.Context) {
-	if l.raft.State() == raft.Leader && l.hasOtherVoters() {
-		transferred := make(chan error, 1)
-		l.wg.Go(func() {
-			transferred <- l.gate.do(func() error { return l.raft.LeadershipTransfer().Error() })
-		})
-		select {
-		case err := <-transferred:
-			if err != nil {
-				l.cfg.Logger.Debug("leadership not handed over", "err", err)
-			}
-		case <-ctx.Done():
-		}
+	if err := l.Yield(ctx); err != nil {
+		l.cfg.Logger.Debug("leadership not handed over", "err", err)
 	}
 	for ctx.Err() == nil {
 		m, isUp, _, _ := l.fsm.member(l.cfg.Self.Name)
