@@ -15,14 +15,16 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/internal/gossip"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/peer"
 	"github.com/shoalmq/shoal/cluster/internal/raftlog"
 )
 
 // Attributes of a node that the nodes of a cluster find each other by.
 const (
-	attributePeer = raftlog.AttributePeer
-	attributeRaft = raftlog.AttributeRaft
+	attributePeer   = raftlog.AttributePeer
+	attributeRaft   = raftlog.AttributeRaft
+	attributeLevels = raftlog.AttributeLevels
 	// tunnelPrefix, before a node's name, is the raft address of a node whose raft is reached through gRPC.
 	tunnelPrefix = "grpc:"
 )
@@ -168,7 +170,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 	h := &handler{sm: sm}
 	mesh := peer.New(peer.Config{
 		Self: self.Name, Boot: rand.Uint64(), Listener: peerListener,
-		Dial: c.dialer(), Handler: h, Logger: c.cfg.Logger,
+		Dial: c.dialer(), Handler: h, Logger: c.cfg.Logger, Levels: level.Of(c.cfg.Network), Level: h.level,
 	})
 	undo = append(undo, func() error { mesh.Close(); return nil })
 	rc := raftlog.Config{
@@ -177,7 +179,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 		Renamed:       c.gossip.Announce,
 		Dial:          c.dialRaft(mesh),
 		LeaseDuration: c.cfg.LeaseDuration, HeartbeatTimeout: c.cfg.HeartbeatTimeout, ElectionTimeout: c.cfg.ElectionTimeout,
-		RemoveLostAfter: c.cfg.RemoveLostAfter, Voters: c.cfg.Voters, SnapshotEntries: c.cfg.SnapshotEntries, SnapshotBytes: c.cfg.SnapshotBytes,
+		RemoveLostAfter: c.cfg.RemoveLostAfter, Voters: c.cfg.Voters, Levels: level.Of(c.cfg.Network), SnapshotEntries: c.cfg.SnapshotEntries, SnapshotBytes: c.cfg.SnapshotBytes,
 	}
 	if c.cfg.RaftOverGRPC {
 		rc.Addr = tunnelPrefix + self.Name
@@ -342,6 +344,9 @@ type Status struct {
 	Voters []string
 	// Serving reports whether this node holds a lease.
 	Serving bool
+	// Level is that of the formats in which the nodes talk to each other: the latest that all of them speak, those that are away included. See package
+	// cluster's documentation.
+	Level int
 	// AppliedIndex is the last log entry that was applied here.
 	AppliedIndex uint64
 }
@@ -353,7 +358,7 @@ func (c *Cluster) Status() Status {
 		return Status{}
 	}
 	s := r.log.State()
-	return Status{Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters, Serving: r.log.Serving(), AppliedIndex: s.Applied}
+	return Status{Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters, Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied}
 }
 
 // Remove takes a node that will not come back out of the cluster at once, instead of after Config.RemoveLostAfter, so that it does not count for

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/internal/gossip"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/network"
 )
 
@@ -63,7 +64,7 @@ type Config struct {
 	Dir string
 	// ServerReference is where MQTT clients reach this node, "host:port"; it may be empty.
 	ServerReference string
-	// Attributes are told to all nodes, as shoal.Node has them. The names "raft" and "peer" are taken.
+	// Attributes are told to all nodes, as shoal.Node has them. The names "raft", "peer" and "levels" are taken.
 	Attributes map[string]string
 
 	// BindIP is the address that everything listens on. Default DefaultBindIP.
@@ -194,7 +195,7 @@ func (c Config) validate() error {
 	if c.Voters < 0 {
 		bad("Voters", "%d is negative; use an odd number such as 3 or 5, or 0 for %d", c.Voters, DefaultVoters)
 	}
-	for _, reserved := range []string{attributePeer, attributeRaft} {
+	for _, reserved := range []string{attributePeer, attributeRaft, attributeLevels} {
 		if _, ok := c.Attributes[reserved]; ok {
 			bad("Attributes", "the name %q is taken; choose another", reserved)
 		}
@@ -240,5 +241,6 @@ func (c Config) node(incarnation uint64) shoal.Node {
 	for k, v := range c.Attributes {
 		n.Attributes[k] = v
 	}
+	n.Attributes[attributeLevels] = level.Of(c.Network).String()
 	return n
 }

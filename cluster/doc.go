@@ -22,6 +22,15 @@
 // leadership; their sessions move when they come back, and what is left goes to another node when this one leaves. Nodes that are restarted one
 // after another, each when the one before it serves again (shoal.Broker.Ready), lose nothing.
 //
+// # Versions
+//
+// Each node announces the levels of the cluster's formats that its program speaks: entries of raft's log and the commands in them, snapshots, requests and
+// frames. The cluster uses the latest level that all its nodes speak (Status.Level), those that are away included until they are removed, and
+// never an earlier one again. So a new version is rolled out by restarting one node after another with it, in any order, and what is new in it is
+// used when the last one has been. Until then each node can be put back. A program that does not speak the cluster's level is refused: it does not serve, and it
+// and the leader log an error that names both levels; its data is kept for a program that does. A program that finds a snapshot or an entry of a later
+// level in its Dir does not guess what that means: it does not start, or does not serve.
+//
 // # Trust
 //
 // Without Config.TLS and Config.GossipKeys nodes trust whoever reaches their ports, and talk in plain text: the ports belong in a

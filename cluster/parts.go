@@ -86,3 +86,11 @@ func (h *handler) Control(ctx context.Context, node string, request []byte) ([]b
 	}
 	return l.Control(ctx, node, request)
 }
+
+// level is that of the cluster, 0 before it is known.
+func (h *handler) level() int {
+	if l := h.log.Load(); l != nil {
+		return l.Level()
+	}
+	return 0
+}

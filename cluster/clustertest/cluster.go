@@ -15,6 +15,7 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest/memnet"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/internal/listen"
 )
 
@@ -39,7 +40,8 @@ type Node struct {
 	Name string
 
 	mu      sync.Mutex
-	at      string // the host it runs on
+	at      string      // the host it runs on
+	levels  level.Range // that its program speaks
 	moves   int
 	host    *memnet.Host
 	broker  *shoal.Broker
@@ -144,16 +146,21 @@ func New(t testing.TB, nodes int, opts ...Option) *Cluster {
 
 func newNode(i int) *Node {
 	name := fmt.Sprintf("c%02d", i+1)
-	return &Node{Name: name, at: name}
+	return &Node{Name: name, at: name, levels: level.Own()}
 }
 
 // Add starts one node more, which joins the others, and waits until it serves. It returns the node's number.
 func (c *Cluster) Add() int {
 	c.t.Helper()
+	i := c.AddStopped()
+	c.Restart(i)
+	return i
+}
+
+// AddStopped is Add without starting the node: StartAgain and Restart do.
+func (c *Cluster) AddStopped() int {
 	i := len(c.nodes)
 	c.nodes = append(c.nodes, newNode(i))
-	c.start(i)
-	c.AwaitServing(i)
 	return i
 }
 
@@ -175,7 +182,7 @@ func (c *Cluster) start(i int) {
 	host := c.net.Host(n.Host())
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
-		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: host, Logger: c.opts.logger,
+		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: versioned{host, n.levels}, Logger: c.opts.logger,
 	}
 	for _, other := range c.nodes {
 		cfg.Join = append(cfg.Join, other.Host()+":7946")
@@ -371,6 +378,20 @@ func (c *Cluster) StartElsewhere(i int) {
 	n.at = fmt.Sprintf("%s-%d", n.Name, n.moves)
 	n.mu.Unlock()
 	c.StartAgain(i)
+}
+
+// versioned is the network of a node whose program speaks certain levels.
+type versioned struct {
+	*memnet.Host
+	levels level.Range
+}
+
+func (v versioned) Levels() level.Range { return v.levels }
+
+// Upgrade makes a node's program, from its next start on, one that speaks the levels of the cluster's formats from oldest to newest; it pretends to,
+// the formats are the same. A node of the next version speaks 1 to 2. See cluster.Status.Level.
+func (c *Cluster) Upgrade(i, oldest, newest int) {
+	c.nodes[i].levels = level.Range{Oldest: oldest, Newest: newest}
 }
 
 // Wipe removes everything that a node which is down has stored.

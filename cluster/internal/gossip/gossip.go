@@ -64,6 +64,8 @@ type Gossip struct {
 	meta   []byte
 	found  map[string]memberInfo // by memberlist's name
 	names  names
+
+	reported map[string]bool // members whose description is not understood; of watch's goroutine
 }
 
 // memberInfo is what memberlist told of a member. It is copied when it is told, since memberlist goes on changing its own.
@@ -74,7 +76,7 @@ type memberInfo struct {
 
 // New returns a Gossip. It does no I/O.
 func New(cfg Config) *Gossip {
-	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo), names: newNames()}
+	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo), names: newNames(), reported: make(map[string]bool)}
 }
 
 // CheckMeta reports whether a node's description fits into gossip.
@@ -241,7 +243,7 @@ func (g *Gossip) live(self shoal.Node) (live map[string]shoal.Node, rival *candi
 	for name, member := range g.memberInfos() {
 		n, _, err := nodecodec.Decode(member.meta)
 		if err != nil {
-			g.cfg.Logger.Debug("gossip of a node that is not understood", "member", name, "err", err)
+			g.odd(name, err)
 			continue
 		}
 		if n.Name != self.Name || member.addr != own.addr {

@@ -121,3 +121,11 @@ func (r *rivalry) look(rival *candidate) <-chan time.Time {
 	}
 	return time.After(wait)
 }
+
+// odd says, once for each member, that its description is not understood. It is called by watch alone.
+func (g *Gossip) odd(member string, err error) {
+	if !g.reported[member] {
+		g.reported[member] = true
+		g.cfg.Logger.Error("a node describes itself in a way that this program does not understand; do the nodes run versions that fit together?", "member", member, "err", err)
+	}
+}

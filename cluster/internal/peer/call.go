@@ -58,7 +58,7 @@ func (m *Mesh) call(ctx context.Context, client peerpb.PeerClient, node string, 
 		return nil, fmt.Errorf("calling node %s: %w", node, err)
 	}
 	resp, err := client.Call(ctx, &peerpb.CallRequest{
-		Version: protocolVersion, From: m.cfg.Self, To: node, Control: control, Body: body,
+		Version: uint32(m.callLevel()), From: m.cfg.Self, To: node, Control: control, Body: body,
 	}, opts...)
 	switch cause := context.Cause(ctx); {
 	case err != nil && cause != nil:
@@ -75,12 +75,17 @@ func (m *Mesh) call(ctx context.Context, client peerpb.PeerClient, node string, 
 	return resp.Body, nil
 }
 
+// callLevel is that of the cluster, as far as this node speaks it: one that does not has its own to say so in.
+func (m *Mesh) callLevel() int {
+	return min(max(m.cfg.Level(), m.cfg.Levels.Oldest), m.cfg.Levels.Newest)
+}
+
 // Call implements the service; it is not Mesh.Call.
 func (v service) Call(ctx context.Context, req *peerpb.CallRequest) (*peerpb.CallResponse, error) {
 	m := v.Mesh
 	switch {
-	case req.Version != protocolVersion:
-		return nil, status.Errorf(codes.FailedPrecondition, "this node speaks version %d of the call protocol, not %d", protocolVersion, req.Version)
+	case !req.Control && !m.cfg.Levels.Speaks(int(req.Version)): // those of the cluster itself have a version of their own
+		return nil, status.Errorf(codes.FailedPrecondition, "this node speaks levels %s of the call protocol, not %d", m.cfg.Levels, req.Version)
 	case req.To != m.cfg.Self:
 		return nil, status.Errorf(codes.FailedPrecondition, "this is node %q, not %q", m.cfg.Self, req.To)
 	}

@@ -55,11 +55,15 @@ func (v service) Link(s grpc.BidiStreamingServer[peerpb.Frame, peerpb.Ack]) erro
 		return err
 	}
 	h := f.Hello
+	agreed := uint32(m.cfg.Levels.Newest)
+	if h != nil {
+		agreed = min(agreed, h.Version)
+	}
 	switch {
 	case h == nil || h.From == "":
 		return status.Error(codes.InvalidArgument, "the first frame must be a hello")
-	case h.Version != protocolVersion:
-		return status.Errorf(codes.FailedPrecondition, "this node speaks version %d of the link protocol, not %d", protocolVersion, h.Version)
+	case !m.cfg.Levels.Speaks(int(agreed)):
+		return status.Errorf(codes.FailedPrecondition, "this node speaks levels %s of the link protocol, not %d", m.cfg.Levels, h.Version)
 	case h.To != m.cfg.Self:
 		return status.Errorf(codes.FailedPrecondition, "this is node %q, not %q", m.cfg.Self, h.To)
 	}
@@ -79,7 +83,7 @@ func (v service) Link(s grpc.BidiStreamingServer[peerpb.Frame, peerpb.Ack]) erro
 		<-in.turn
 		return err
 	}
-	if err := s.Send(&peerpb.Ack{Version: protocolVersion, Received: received}); err != nil {
+	if err := s.Send(&peerpb.Ack{Version: agreed, Received: received}); err != nil {
 		<-in.turn
 		return err
 	}

@@ -127,7 +127,7 @@ func (l *link) hello(s grpc.BidiStreamingClient[peerpb.Frame, peerpb.Ack], cance
 	l.mu.Unlock()
 	cfg := &l.remote.mesh.cfg
 	err := s.Send(&peerpb.Frame{Hello: &peerpb.Hello{
-		Version: protocolVersion, From: cfg.Self, To: l.remote.name, Boot: cfg.Boot, Link: l.number, First: first,
+		Version: uint32(cfg.Levels.Newest), From: cfg.Self, To: l.remote.name, Boot: cfg.Boot, Link: l.number, First: first,
 	}})
 	if err != nil {
 		return fmt.Errorf("saying hello: %w", err)
@@ -136,8 +136,8 @@ func (l *link) hello(s grpc.BidiStreamingClient[peerpb.Frame, peerpb.Ack], cance
 	if err != nil {
 		return fmt.Errorf("waiting for the answer to hello: %w", err)
 	}
-	if ack.Version != protocolVersion {
-		return fmt.Errorf("node %s speaks version %d of the link protocol, this node version %d", l.remote.name, ack.Version, protocolVersion)
+	if !cfg.Levels.Speaks(int(ack.Version)) {
+		return fmt.Errorf("node %s speaks level %d of the link protocol, this node %s", l.remote.name, ack.Version, cfg.Levels)
 	}
 	return l.resume(ack.Received)
 }

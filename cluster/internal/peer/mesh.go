@@ -16,11 +16,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/peer/peerpb"
 )
-
-// protocolVersion is what Hello, Ack and CallRequest carry.
-const protocolVersion = 1
 
 const (
 	streamWindow  = 4 << 20
@@ -49,6 +47,10 @@ type Config struct {
 	Dial     func(ctx context.Context, addr string) (net.Conn, error)
 	Handler  Handler
 	Logger   *slog.Logger
+	// Levels are the levels of the formats that this node speaks; see package level. Default: what this program speaks. The two ends of a link agree
+	// on the later one of those that both speak. Level returns that of the cluster, in which calls are made; nil: the oldest.
+	Levels level.Range
+	Level  func() int
 	// ServerCredentials and ClientCredentials secure the connections; nil means plain text.
 	ServerCredentials, ClientCredentials credentials.TransportCredentials
 }
@@ -75,6 +77,12 @@ func New(cfg Config) *Mesh {
 	}
 	if cfg.ClientCredentials == nil {
 		cfg.ClientCredentials = insecure.NewCredentials()
+	}
+	if cfg.Levels == (level.Range{}) {
+		cfg.Levels = level.Own()
+	}
+	if cfg.Level == nil {
+		cfg.Level = func() int { return cfg.Levels.Oldest }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Mesh{

@@ -47,6 +47,7 @@ type batch struct {
 
 // batcher turns proposals into entries, one at a time.
 type batcher struct {
+	level  func() int // of the cluster
 	self   string
 	submit func(ctx context.Context, entry []byte) error
 	// retry returns a channel that closes when a repetition has a better chance, such as at a new leader.
@@ -137,6 +138,7 @@ func (b *batcher) next() *batch {
 	for _, p := range bt.proposals {
 		bt.head.stable = bt.head.stable || p.stable
 	}
+	bt.head.level = byte(b.level())
 	bt.entry = appendBatchHead(make([]byte, 0, size+len(b.self)+64), bt.head)
 	for _, p := range bt.proposals {
 		bt.entry = appendCommand(bt.entry, p.cmd)

@@ -10,10 +10,12 @@ import (
 	"github.com/shoalmq/shoal"
 )
 
-// AttributeRaft is the attribute that holds the address of a node's raft, AttributePeer that of its links, which no two nodes share.
+// AttributeRaft is the attribute that holds the address of a node's raft, AttributePeer that of its links, which no two nodes share, and AttributeLevels
+// the levels that it speaks.
 const (
-	AttributeRaft = "raft"
-	AttributePeer = "peer"
+	AttributeRaft   = "raft"
+	AttributePeer   = "peer"
+	AttributeLevels = "levels"
 )
 
 // addressBook knows where the nodes' rafts are. What gossip said of a node outlives the node's absence.
@@ -53,6 +55,13 @@ func (b *addressBook) mistaken(name, peerAddr string) bool {
 	defer b.mu.Unlock()
 	addr := b.alive[name].Attributes[AttributePeer]
 	return addr != "" && peerAddr != addr
+}
+
+// attributes returns what a live node announces.
+func (b *addressBook) attributes(name string) map[string]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.alive[name].Attributes
 }
 
 // live returns name and address of the live nodes.

@@ -25,6 +25,7 @@ const (
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
 	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one, and with how many
 	opPromise            // identity and nodes of a cluster that the caller is about to begin; the answer is empty
+	opMisfit             // a level; the node does not speak that of the cluster that sees it
 	opRemove             // a name, to the leader: the node is not to count any more; the answer is empty, or a byte if the node runs
 )
 
@@ -73,6 +74,8 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 		return l.serveState(), nil
 	case opPromise:
 		return nil, l.servePromise(from, body)
+	case opMisfit:
+		return nil, l.serveMisfit(body)
 	case opRemove:
 		return l.serveRemove(body)
 	}

@@ -55,10 +55,14 @@
 // that loses its power in between has forgotten what it answered for, until the leader has sent it again; only if that happens to a
 // majority at the same time can an entry that was committed without ProposeStable be lost.
 //
+// # Versions
+//
+// The level of the cluster's formats is agreed, too: see levels.go, and package level for what it is.
+//
 // # Snapshots
 //
 // A snapshot is taken after SnapshotEntries entries or SnapshotBytes bytes of log. Entries and snapshots begin with a
-// version byte. Restore goes into the live state machine. A proposal whose entry arrives here inside a snapshot has been
+// version byte, and a snapshot says the level of the cluster. Restore goes into the live state machine. A proposal whose entry arrives here inside a snapshot has been
 // applied, but its result is not known: it fails with ErrNotReplicated.
 //
 // # Learning what is committed

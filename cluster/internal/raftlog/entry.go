@@ -10,7 +10,8 @@ import (
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
-// entryVersion is the first byte of every log entry.
+// entryVersion is the first byte of log entries about the cluster itself. That of a batch is the level of the cluster when it was proposed: its
+// commands may be of that level. A program skips no entry of a level that it does not speak: it stops there; see levels.go.
 const entryVersion = 1
 
 // Kinds of entries, the second byte.
@@ -19,6 +20,7 @@ const (
 	kindNodeUp
 	kindNodeDown
 	kindStableBatch // a batch that is committed when a majority has it on disk
+	kindLevel
 )
 
 var errMalformed = errors.New("raftlog: malformed entry")
@@ -30,6 +32,7 @@ type batchHead struct {
 	first       uint64
 	count       uint64
 	stable      bool // see kindStableBatch
+	level       byte // of the cluster, 0 for the first
 }
 
 func appendBatchHead(b []byte, h batchHead) []byte {
@@ -37,7 +40,7 @@ func appendBatchHead(b []byte, h batchHead) []byte {
 	if h.stable {
 		kind = kindStableBatch
 	}
-	b = append(b, entryVersion, kind)
+	b = append(b, max(entryVersion, h.level), kind)
 	b = nodecodec.AppendString(b, h.node)
 	b = binary.AppendUvarint(b, h.incarnation)
 	b = binary.AppendUvarint(b, h.first)
@@ -70,7 +73,7 @@ func needsDisk(l *raft.Log) bool {
 	if l.Type != raft.LogCommand {
 		return true
 	}
-	return len(l.Data) > 1 && l.Data[0] == entryVersion && l.Data[1] == kindStableBatch
+	return len(l.Data) > 1 && l.Data[1] == kindStableBatch
 }
 
 // checkCommands reports whether b holds exactly count commands, so that a batch is applied wholly or not at all.

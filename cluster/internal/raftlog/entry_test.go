@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
@@ -63,10 +65,11 @@ func (noPeers) NodeDown(string)                                         {}
 
 func newTestFSM() (*fsm, *recorder) {
 	r := &recorder{}
-	f := newFSM("self", r, noPeers{}, slog.New(slog.DiscardHandler))
+	f := newFSM("self", level.Own(), r, noPeers{}, slog.New(slog.DiscardHandler))
 	f.onOwnBatch = func(batchHead, []any, bool) {}
 	f.onOwnUp, f.onOwnDown = func(uint64) {}, func(uint64) {}
 	f.onRestore = func(*member) {}
+	f.onStop = func() {}
 	f.onApplied = func(uint64, int) {}
 	return f, r
 }
@@ -134,6 +137,51 @@ func TestSnapshotKeepsSequences(t *testing.T) {
 	require.ErrorContains(t, h.Restore(io.NopCloser(bytes.NewReader([]byte{9, 0}))), "version 9")
 }
 
+// An entry of a level that this program does not speak stops it: what came before is applied, nothing after it, and no snapshot is taken.
+func TestLaterLevelStops(t *testing.T) {
+	up := shoal.Node{Name: "a", Incarnation: 1, Attributes: map[string]string{AttributeLevels: "1-2"}}
+	for name, later := range map[string][]byte{
+		"level": encodeLevel(2), "batch": appendBatchHead(nil, batchHead{level: 2, node: "a", incarnation: 1, first: 2}), "unknown kind": {2, 99},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, r := newTestFSM()
+			stopped := 0
+			f.onStop = func() { stopped++ }
+			f.Apply(&raft.Log{Index: 1, Data: encodeNodeUp(up)})
+			f.Apply(&raft.Log{Index: 2, Data: batchOf("a", 1, 1, "x")})
+			f.Apply(&raft.Log{Index: 3, Data: later})
+			f.Apply(&raft.Log{Index: 4, Data: batchOf("a", 1, 2, "y")})
+			require.Equal(t, []string{"a:x"}, r.applied)
+			require.EqualValues(t, 2, f.watch.applied.Load())
+			require.Equal(t, 1, stopped)
+			_, err := f.Snapshot()
+			require.ErrorIs(t, err, errLevel)
+		})
+	}
+	// One that speaks it goes on, and a snapshot of it says so.
+	f, r := newTestFSM()
+	f.levels.Newest = 2
+	f.apply(1, encodeNodeUp(up))
+	f.apply(2, encodeLevel(2))
+	f.apply(3, appendCommand(appendBatchHead(nil, batchHead{level: 2, node: "a", incarnation: 1, first: 1, count: 1}), []byte("x")))
+	f.apply(4, encodeLevel(1))
+	require.Equal(t, 2, f.currentLevel())
+	require.Equal(t, []string{"a:x"}, r.applied)
+	f.apply(5, encodeNodeUp(shoal.Node{Name: "old", Incarnation: 1}))
+	require.Len(t, f.up, 1, "a node that does not speak it does not come up")
+	s, err := f.Snapshot()
+	require.NoError(t, err)
+	var buf bytes.Buffer
+	require.NoError(t, s.(*snapshot).writeTo(&buf))
+	old, _ := newTestFSM()
+	require.ErrorIs(t, old.Restore(io.NopCloser(bytes.NewReader(buf.Bytes()))), errLevel)
+	g, _ := newTestFSM()
+	g.levels.Newest = 2
+	require.NoError(t, g.Restore(io.NopCloser(bytes.NewReader(buf.Bytes()))))
+	require.Equal(t, 2, g.currentLevel())
+	require.Equal(t, f.newest, g.newest)
+}
+
 func FuzzApply(f *testing.F) {
 	f.Add(encodeNodeUp(shoal.Node{Name: "a", Incarnation: 1}))
 	f.Add(encodeNodeDown(nodeDown{"a", 1, "b"}))
@@ -173,8 +221,11 @@ func FuzzControl(f *testing.F) {
 			return // these touch raft, or wait
 		}
 		m, _ := newTestFSM()
-		l := &Log{fsm: m}
+		l := &Log{fsm: m, book: newAddressBook()}
+		l.cfg.Logger = slog.New(slog.DiscardHandler)
 		_, err := l.Control(t.Context(), "x", req)
-		require.Error(t, err)
+		if len(req) < 2 || req[1] != opMisfit {
+			require.Error(t, err)
+		}
 	})
 }

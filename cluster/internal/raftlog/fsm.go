@@ -5,10 +5,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
@@ -34,18 +36,26 @@ type fsm struct {
 	onApplied   func(index uint64, size int)
 	watch       indexWatch
 	lastApplied uint64
+	levels      level.Range
+	// stopped is set when an entry came that this program does not understand.
+	stopped atomic.Bool
+	onStop  func()
+	// unreadable is why the last snapshot was not restored.
+	unreadable error
 	// complete tells this node's proposers of the entry that is being applied; nil if it was another node's.
 	complete func()
 
 	mu      sync.Mutex
 	up      map[string]*member
 	last    map[string]uint64 // the greatest incarnation of every name that was ever up
-	changed chan struct{}     // closed and replaced when up or last changes
+	newest  map[string]int    // the newest level that every name spoke when it was up last
+	level   int               // of the cluster
+	changed chan struct{}     // closed and replaced when something of these changes
 }
 
-func newFSM(self string, sm shoal.StateMachine, peers Peers, log *slog.Logger) *fsm {
+func newFSM(self string, levels level.Range, sm shoal.StateMachine, peers Peers, log *slog.Logger) *fsm {
 	return &fsm{
-		self: self, sm: sm, peers: peers, log: log,
+		self: self, levels: levels, sm: sm, peers: peers, log: log, level: 1, newest: make(map[string]int),
 		up: make(map[string]*member), last: make(map[string]uint64), changed: make(chan struct{}),
 	}
 }
@@ -83,6 +93,9 @@ func (f *fsm) change(fn func()) {
 // Apply implements raft.FSM.
 func (f *fsm) Apply(l *raft.Log) any {
 	f.apply(l.Index, l.Data)
+	if f.stopped.Load() {
+		return nil
+	}
 	f.lastApplied = l.Index
 	f.watch.reach(l.Index)
 	if f.complete != nil {
@@ -97,17 +110,21 @@ func (f *fsm) Apply(l *raft.Log) any {
 func (f *fsm) apply(index uint64, data []byte) {
 	var err error
 	switch {
+	case f.stopped.Load():
+		return
 	case len(data) < 2:
 		err = errMalformed
-	case data[0] != entryVersion:
-		f.log.Error("log entry of a later version is skipped; upgrade this node", "index", index, "version", data[0])
+	case data[0] != entryVersion && !f.levels.Speaks(int(data[0])):
+		f.stop(index, int(data[0]))
 		return
 	case data[1] == kindBatch, data[1] == kindStableBatch:
-		err = f.applyBatch(index, data[1] == kindStableBatch, data[2:])
+		err = f.applyBatch(index, data[0], data[1] == kindStableBatch, data[2:])
 	case data[1] == kindNodeUp:
 		err = f.applyNodeUp(index, data[2:])
 	case data[1] == kindNodeDown:
 		err = f.applyNodeDown(index, data[2:])
+	case data[1] == kindLevel:
+		err = f.applyLevel(index, data[2:])
 	default:
 		err = errMalformed
 	}
@@ -116,7 +133,7 @@ func (f *fsm) apply(index uint64, data []byte) {
 	}
 }
 
-func (f *fsm) applyBatch(index uint64, stable bool, data []byte) error {
+func (f *fsm) applyBatch(index uint64, at byte, stable bool, data []byte) error {
 	h, rest, err := readBatchHead(data)
 	if err != nil {
 		return err
@@ -124,7 +141,7 @@ func (f *fsm) applyBatch(index uint64, stable bool, data []byte) error {
 	if err := checkCommands(rest, h.count); err != nil {
 		return err
 	}
-	h.stable = stable
+	h.level, h.stable = at, stable
 	own := h.node == f.self
 	m := f.up[h.node]
 	if m == nil || m.node.Incarnation != h.incarnation {
@@ -162,6 +179,14 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 	if err != nil {
 		return err
 	}
+	speaks, err := level.Parse(n.Attributes[AttributeLevels])
+	if err != nil {
+		return err
+	}
+	if !speaks.Speaks(f.level) {
+		f.change(func() {}) // the leader that let it in did not know of the present level yet
+		return nil
+	}
 	if n.Incarnation <= f.last[n.Name] {
 		// It is a repetition, or the node's clock went back: the node sees from last that it needs a greater one.
 		f.change(func() {})
@@ -171,6 +196,7 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 	f.change(func() {
 		f.up[n.Name] = &member{node: n, index: index}
 		f.last[n.Name] = n.Incarnation
+		f.newest[n.Name] = speaks.Newest
 	})
 	if n.Name == f.self {
 		if old != nil {

@@ -27,6 +27,9 @@ func (l *Log) stayUp(ctx context.Context) {
 	self := l.cfg.Self
 	for {
 		m, isUp, last, changed := l.fsm.member(self.Name)
+		if l.fsm.stopped.Load() {
+			return
+		}
 		switch {
 		case isUp && m.node.Incarnation == self.Incarnation:
 			select {
@@ -74,6 +77,9 @@ func (l *Log) serveNodeUp(body []byte) error {
 	}
 	if l.book.mistaken(n.Name, n.Attributes[AttributePeer]) {
 		return errNamesake
+	}
+	if err := r.fits(n); err != nil {
+		return err
 	}
 	if applied+nearlyLevel < l.fsm.watch.applied.Load() {
 		return errCatchingUp

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/logbridge"
 )
 
@@ -60,6 +61,7 @@ type Config struct {
 	ElectionTimeout  time.Duration
 	RemoveLostAfter  time.Duration
 	Voters           int // how many nodes decide
+	Levels           level.Range
 	SnapshotEntries  uint64
 	SnapshotBytes    uint64
 }
@@ -87,6 +89,7 @@ type Log struct {
 	wanted       atomic.Uint64
 	incarnation  atomic.Uint64
 	leaving      atomic.Bool
+	misfit       atomic.Uint64 // the level of a cluster that has refused this node
 	renewNow     chan struct{} // capacity 1
 	peersChanged chan struct{} // capacity 1
 
@@ -120,10 +123,11 @@ func Start(cfg Config) (*Log, error) {
 	l.wanted.Store(cfg.Self.Incarnation)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.batcher = &batcher{
-		self: cfg.Self.Name, submit: l.submit, retry: l.leaderChanged,
+		level: l.Level, self: cfg.Self.Name, submit: l.submit, retry: l.leaderChanged,
 		completer: l.completer, log: cfg.Logger, wake: make(chan struct{}, 1),
 	}
-	l.fsm = newFSM(cfg.Self.Name, cfg.SM, cfg.Peers, cfg.Logger)
+	l.fsm = newFSM(cfg.Self.Name, cfg.Levels, cfg.SM, cfg.Peers, cfg.Logger)
+	l.fsm.onStop = l.stopped
 	l.fsm.onOwnBatch = l.batcher.applied
 	l.fsm.onOwnUp = l.ownUp
 	l.fsm.onOwnDown = l.ownDown
@@ -184,7 +188,7 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 	rc.NoLegacyTelemetry = true
 	l.raft, err = raft.NewRaft(rc, l.fsm, l.stores.logs, l.stores.stable, l.stores.snapshots, l.transport)
 	if err != nil {
-		return false, errors.Join(fmt.Errorf("starting raft: %w", err), l.transport.Close(), l.stores.close())
+		return false, errors.Join(fmt.Errorf("starting raft: %w", err), l.fsm.unreadable, l.transport.Close(), l.stores.close())
 	}
 	l.started.Store(l.raft)
 	return !existing, nil
@@ -372,13 +376,14 @@ type State struct {
 	Leader  string
 	Nodes   []shoal.Node // that are up
 	Voters  []string
+	Level   int
 	Applied uint64
 }
 
 // State returns what this node knows of the cluster.
 func (l *Log) State() State {
 	_, id := l.raft.LeaderWithID()
-	s := State{Leader: string(id), Applied: l.fsm.watch.applied.Load()}
+	s := State{Leader: string(id), Level: l.Level(), Applied: l.fsm.watch.applied.Load()}
 	for _, m := range l.fsm.members() {
 		s.Nodes = append(s.Nodes, m.node)
 	}

@@ -15,6 +15,7 @@ type reign struct {
 	term uint64
 	// strangers are nodes of other clusters that have been reported. On reconcileVoters' goroutine.
 	strangers map[string]bool
+	misfits   sync.Map // names of nodes whose level has been reported
 
 	mu      sync.Mutex
 	ready   bool

@@ -11,12 +11,13 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
 // snapshotVersion is the first byte of every snapshot. A head of length-prefixed bytes follows, then what the broker's
 // state machine wrote, to the end.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // maxSnapshotHead bounds what a head may claim to be: room for some hundred thousand nodes.
 const maxSnapshotHead = 64 << 20
@@ -31,6 +32,9 @@ type snapshot struct {
 
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.stopped.Load() {
+		return nil, errLevel // raft counts entries that were not applied
+	}
 	write, err := f.sm.Snapshot()
 	if err != nil {
 		return nil, err
@@ -39,6 +43,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 }
 
 func (f *fsm) appendHead(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(f.level))
 	b = binary.AppendUvarint(b, f.lastApplied)
 	b = binary.AppendUvarint(b, uint64(len(f.up)))
 	for _, name := range slices.Sorted(maps.Keys(f.up)) {
@@ -51,6 +56,7 @@ func (f *fsm) appendHead(b []byte) []byte {
 	for _, name := range slices.Sorted(maps.Keys(f.last)) {
 		b = nodecodec.AppendString(b, name)
 		b = binary.AppendUvarint(b, f.last[name])
+		b = binary.AppendUvarint(b, uint64(f.newest[name]))
 	}
 	return b
 }
@@ -60,10 +66,17 @@ type snapshotHead struct {
 	applied uint64
 	up      map[string]*member
 	last    map[string]uint64
+	newest  map[string]int
+	level   int
 }
 
 func decodeHead(b []byte) (h snapshotHead, err error) {
-	h = snapshotHead{up: make(map[string]*member), last: make(map[string]uint64)}
+	h = snapshotHead{up: make(map[string]*member), last: make(map[string]uint64), newest: make(map[string]int)}
+	at, b, err := nodecodec.Uvarint(b)
+	if err != nil || at == 0 || at > level.Max {
+		return h, errSnapshot
+	}
+	h.level = int(at)
 	if h.applied, b, err = nodecodec.Uvarint(b); err != nil {
 		return h, errSnapshot
 	}
@@ -95,6 +108,11 @@ func decodeHead(b []byte) (h snapshotHead, err error) {
 		if h.last[name], b, err = nodecodec.Uvarint(b); err != nil {
 			return h, errSnapshot
 		}
+		var newest uint64
+		if newest, b, err = nodecodec.Uvarint(b); err != nil || newest > level.Max {
+			return h, errSnapshot
+		}
+		h.newest[name] = int(newest)
 	}
 	if len(b) > 0 {
 		return h, errSnapshot
@@ -154,11 +172,16 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	r := bufio.NewReaderSize(rc, 64<<10)
 	h, err := readHead(r)
+	if err == nil && !f.levels.Speaks(h.level) {
+		err = fmt.Errorf("%w, %d: it speaks %s; start a version of the program that does", errLevel, h.level, f.levels)
+	}
 	if err != nil {
+		f.unreadable = err // raft says only that there was something
 		return err
 	}
+	f.unreadable = nil
 	old := f.up
-	f.change(func() { f.up, f.last = h.up, h.last })
+	f.change(func() { f.up, f.last, f.newest, f.level = h.up, h.last, h.newest, h.level })
 	f.onRestore(h.up[f.self])
 	if err := f.sm.Restore(r); err != nil {
 		return fmt.Errorf("restoring a snapshot: %w", err)

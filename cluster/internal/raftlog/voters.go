@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -85,7 +86,7 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 		}
 		errs = append(errs, r.invite(ctx, name, addr))
 	}
-	errs = append(errs, r.promote(servers, live))
+	errs = append(errs, r.promote(servers, live), r.raise(servers))
 	return errors.Join(errs...)
 }
 
@@ -174,6 +175,11 @@ func (r *reign) invite(ctx context.Context, name, addr string) error {
 		return errOtherCluster
 	}
 	delete(r.strangers, name)
+	if err := r.fits(shoal.Node{Name: name, Attributes: r.log.book.attributes(name)}); err != nil {
+		level := binary.AppendUvarint([]byte{controlVersion, opMisfit}, uint64(r.log.fsm.currentLevel()))
+		_, told := r.log.cfg.Peers.Control(ctx, name, level)
+		return errors.Join(err, told)
+	}
 	return r.log.addNonvoter(raft.ServerID(name), raft.ServerAddress(addr))
 }
 

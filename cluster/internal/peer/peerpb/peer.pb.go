@@ -25,7 +25,7 @@ const (
 
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// version of the protocol: 1.
+	// version is the latest level of the protocol that the caller speaks.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// from and to are the names of the nodes; a callee of another name refuses.
 	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
@@ -175,7 +175,7 @@ func (x *Frame) GetBatches() [][]byte {
 
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// version of the protocol: 1. In the first Ack alone.
+	// version, in the first Ack alone: the level that both speak.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// received, in the first Ack alone: the last sequence number of this link that the callee has; 0 for none.
 	Received uint64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
@@ -298,10 +298,11 @@ func (x *Refusal) GetReason() string {
 }
 
 type CallRequest struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	From    string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
-	To      string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// version is the level that the request is of.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	From    string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To      string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	// control tells the cluster's own requests from the broker's.
 	Control       bool   `protobuf:"varint,4,opt,name=control,proto3" json:"control,omitempty"`
 	Body          []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
