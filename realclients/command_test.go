@@ -2,6 +2,7 @@ package realclients
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -49,6 +50,9 @@ func startListener(t *testing.T, cmd *exec.Cmd) *listener {
 	end := func(how os.Signal) func() {
 		return func() {
 			once.Do(func() {
+				if how == os.Interrupt {
+					awaitIdle(cmd.Process.Pid)
+				}
 				_ = cmd.Process.Signal(how) // fails if it has ended
 				select {
 				case <-done:
@@ -113,4 +117,18 @@ func digit(b bool) string {
 		return "1"
 	}
 	return "0"
+}
+
+// awaitIdle waits until a process waits for something: mosquitto_sub takes a lock in its signal handler, and stands still for ever if it was
+// holding it.
+func awaitIdle(pid int) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return // it has ended, or this system has no /proc
+		}
+		if _, after, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(after, "S") {
+			return
+		}
+	}
 }
