@@ -11,15 +11,15 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// Sessions of lost nodes (guarantee 5). When the cluster gives a node up, its heir, a node that lives, takes over the sessions that are kept;
-// a node that comes back after a restart is its own heir. In one step of the agreed order the sessions and all routes of the lost node become
-// the heir's. From there on messages come to the heir, which may not have made the sessions yet:
+// Sessions of lost nodes (guarantee 5). When the cluster gives a node up, its heirs, nodes that live, take over the sessions that are kept, each a
+// part of them (inheritance.go); a node that comes back after a restart is its own heir. In one step of the agreed order the sessions and their routes
+// become the heirs'. From there on messages come to an heir, which may not have made its sessions yet:
 //
 //   - from other nodes: they say which step they had taken when they sent them, and the heir accepts nothing before it has taken that
 //     step, too, and made the sessions it was given in it;
 //   - from publishers of its own: the inherited routes lead to it, and it holds those messages until the sessions are there.
 //
-// What a node had sent to the lost one, and the lost one had not accepted, goes to the heir, for the adopted sessions alone, in front of
+// What a node had sent to the lost one, and the lost one had not accepted, goes to all its heirs, for the adopted sessions alone, in front of
 // everything that is sent there later (peerqueue.go). A message that comes both ways is known by its ID.
 
 // inherited is one session that this node is to go on with. kept is shared.
@@ -38,6 +38,8 @@ type adoption struct {
 	discard  bool
 	sessions []inherited
 	filters  []string // routes that this node may have inherited with them
+	// begun is closed when the routes lead here; nil if they do already.
+	begun chan struct{}
 }
 
 // adoptions carries out the steps one after another.
@@ -235,6 +237,9 @@ func (q *adoptions) holdForGroup(sc *scratch, group string) bool {
 
 // adopt makes the sessions of one step.
 func (n *clusterNode) adopt(a *adoption) {
+	if a.begun != nil {
+		<-a.begun
+	}
 	if n.b.journal.common != nil {
 		n.loadInherited(a)
 	}

@@ -68,8 +68,12 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 			s.put(b)
 		}
 		for name, h := range heirs {
-			b := codec.AppendString(codec.AppendString([]byte{snapHeir}, name), h.node)
-			s.put(codec.AppendUint(b, h.index))
+			b := codec.AppendUint(codec.AppendString([]byte{snapHeir}, name), h.index)
+			b = codec.AppendUint(b, uint64(len(h.nodes)))
+			for _, node := range h.nodes {
+				b = codec.AppendString(b, node)
+			}
+			s.put(b)
 		}
 		for name, m := range up {
 			b := codec.AppendUint(codec.AppendString([]byte{snapUp}, name), m.since)
@@ -195,7 +199,10 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.owners[id] = o
 		a.mu.Unlock()
 	case snapHeir:
-		name, h := r.String(), heir{r.String(), r.Uint()}
+		name, h := r.String(), heir{index: r.Uint()}
+		for range r.Count() {
+			h.nodes = append(h.nodes, r.String())
+		}
 		a.mu.Lock()
 		a.heirs[name] = h
 		a.mu.Unlock()

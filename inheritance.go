@@ -1,26 +1,97 @@
 package shoal
 
+import (
+	"hash/fnv"
+	"maps"
+	"slices"
+
+	"github.com/shoalmq/shoal/topics"
+)
+
 // Who has what a lost node had, as all nodes agree: its sessions and its routes.
 
-// inherit makes a step of the agreed order on this node: what was the lost node's becomes its heir's.
-func (n *clusterNode) inherit(index uint64, lost, heirName string) {
+// estate is what a lost node leaves. Every session, with its will, goes to one of the survivors, so that none of them has to bear it all.
+type estate struct {
+	lost string
+	// adopter is the heir of all that belongs to no session, and of everything if spread is empty.
+	adopter string
+	spread  []string
+	// routes are what the heirs get: how many sessions have subscribed to a filter.
+	routes map[string]map[string]int
+}
+
+// estateOf finds out who are the heirs of a node. The caller holds a.mu.
+func (a *agreed) estateOf(lost, adopter string) *estate {
+	e := &estate{lost: lost, adopter: adopter, routes: map[string]map[string]int{adopter: {}}}
+	if lost == adopter || !a.isUp(adopter) || a.n.b.journal.common != nil { // who shares a store with all reads it in one go
+		return e
+	}
+	for name := range a.up {
+		if name != lost {
+			e.spread = append(e.spread, name)
+		}
+	}
+	slices.Sort(e.spread)
+	return e
+}
+
+// heirOf returns who gets the session of a client.
+func (e *estate) heirOf(id string) string {
+	if len(e.spread) == 0 {
+		return e.adopter
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return e.spread[h.Sum32()%uint32(len(e.spread))]
+}
+
+// give notes that an heir gets a session.
+func (e *estate) give(heir string, k *keptSession) {
+	routes := e.routes[heir]
+	if routes == nil {
+		routes = make(map[string]int)
+		e.routes[heir] = routes
+	}
+	for filter := range k.subs {
+		routes[filter]++
+	}
+}
+
+// heirs returns the names of those who get something, in order.
+func (e *estate) heirs() []string { return slices.Sorted(maps.Keys(e.routes)) }
+
+// inherit makes a step of the agreed order on this node: what was the lost node's becomes its heirs'.
+func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	a := &n.state
 	a.mu.Lock()
-	a.heirs[lost] = heir{heirName, index}
 	if a.common.restorer == lost {
-		a.common.restorer = heirName
+		a.common.restorer = adopter
 	}
+	e := a.estateOf(lost, adopter)
+	mine := a.lose(index, lost, e)
+	heirs := e.heirs()
+	a.heirs[lost] = heir{heirs, index}
 	a.mu.Unlock()
-	mine := a.lose(index, lost, heirName)
-	if heirName == n.self.Name && n.up.Load() {
-		n.adoptions.add(&adoption{index: index, lost: lost, sessions: mine, filters: a.routesOf(lost)})
+	if len(e.spread) == 0 {
+		e.routes[adopter] = a.countsOf(lost)
 	}
-	if lost != heirName {
-		a.bequeath(index, lost, heirName)
+	if _, heir := e.routes[n.self.Name]; heir && n.up.Load() {
+		begun := make(chan struct{})
+		defer close(begun)
+		n.adoptions.add(&adoption{index: index, lost: lost, sessions: mine, filters: slices.Collect(maps.Keys(e.routes[n.self.Name])), begun: begun})
+	}
+	if lost != adopter {
+		for _, name := range heirs {
+			a.bequeath(index, name, e.routes[name])
+		}
 		a.forget(lost)
 	}
-	if heirName != n.self.Name && lost != n.self.Name {
-		n.peer(heirName).follow(n.peer(lost))
+	if lost != n.self.Name {
+		for _, name := range heirs {
+			if name != n.self.Name {
+				n.peer(name).follow(n.peer(lost))
+			}
+		}
 	}
 	n.step(index)
 }
@@ -36,8 +107,12 @@ func (n *clusterNode) step(index uint64) {
 
 // rejoin makes the step in which a node comes back that was lost before. What is still its own, because there was no heir, it adopts.
 func (n *clusterNode) rejoin(index uint64, node string) {
-	if mine := n.state.lose(index, node, node); len(mine) > 0 {
-		n.adoptions.add(&adoption{index: index, lost: node, sessions: mine, filters: n.state.routesOf(node)})
+	a := &n.state
+	a.mu.Lock()
+	mine := a.lose(index, node, a.estateOf(node, node))
+	a.mu.Unlock()
+	if len(mine) > 0 {
+		n.adoptions.add(&adoption{index: index, lost: node, sessions: mine, filters: slices.Collect(maps.Keys(a.countsOf(node)))})
 	}
 	n.step(index)
 }
@@ -84,56 +159,62 @@ func (a *agreed) current(node string, step uint64) bool {
 	return up && step >= m.since
 }
 
-// heirOf returns the node that has the sessions of a lost one now, "" if it is lost, too, and the step in which they were inherited first.
-// They have gone further with each heir that was lost after it had them.
-func (a *agreed) heirOf(lost string) (node string, index uint64) {
+// heirsOf returns the nodes that have the sessions of a lost one now, in order, and the step in which they were inherited first. They have gone
+// further with each heir that was lost after it had them. If one of those has no heir that is there, nobody can say who has everything: there are none.
+func (a *agreed) heirsOf(lost string) (nodes []string, index uint64) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	h, known := a.heirs[lost]
-	index = h.index
-	for known {
-		next, lostToo := a.heirs[h.node]
-		if !lostToo || next.index <= h.index {
-			break
-		}
-		h = next
+	if !known || !a.findHeirs(h, &nodes) {
+		return nil, 0
 	}
-	if !a.isUp(h.node) {
-		return "", 0
-	}
-	return h.node, index
+	slices.Sort(nodes)
+	return slices.Compact(nodes), h.index
 }
 
-// bequeath gives the routes of a lost node to its heir, which says soon which of them are right.
-func (a *agreed) bequeath(index uint64, lost, heirName string) {
-	a.mu.RLock()
-	routes := make([]*route, 0, len(a.nodes[lost]))
-	for _, rt := range a.nodes[lost] {
-		routes = append(routes, rt)
+// findHeirs is called with a.mu held. The steps grow along a chain, so that it ends.
+func (a *agreed) findHeirs(h heir, nodes *[]string) bool {
+	for _, name := range h.nodes {
+		next, lostToo := a.heirs[name]
+		switch {
+		case lostToo && next.index > h.index:
+			if !a.findHeirs(next, nodes) {
+				return false
+			}
+		case !a.isUp(name):
+			return false
+		default:
+			*nodes = append(*nodes, name)
+		}
 	}
-	a.mu.RUnlock()
+	return true
+}
+
+// bequeath gives an heir of a lost node the routes of what it got. It says soon which of them are right.
+func (a *agreed) bequeath(index uint64, heirName string, routes map[string]int) {
 	self := heirName == a.n.self.Name
-	for _, rt := range routes {
-		name := rt.filter
-		all, online := 1, 0
-		if rt.group != "" {
-			name = rt.group
-			all = rt.all
+	for name, all := range routes {
+		filter, group := name, ""
+		if isShare(name) {
+			s, ok, err := topics.ParseShare(name)
+			if !ok || err != nil {
+				continue
+			}
+			filter, group = s.Filter, name
 		}
 		a.mu.RLock()
 		own := a.nodes[heirName][name]
 		a.mu.RUnlock()
 		switch {
-		case rt.group != "":
-			if own != nil {
-				all, online = all+own.all, own.online
-			}
-			a.setRoute(heirName, name, all, online)
+		case group != "" && own != nil:
+			a.setRoute(heirName, name, all+own.all, own.online)
+		case group != "":
+			a.setRoute(heirName, name, all, 0)
 		case own == nil:
 			a.setRoute(heirName, name, 1, 0)
 		}
 		if self && a.n.up.Load() {
-			held := &route{node: heirName, filter: rt.filter, group: rt.group, all: 1, step: index}
+			held := &route{node: heirName, filter: filter, group: group, all: 1, step: index}
 			a.routes.Load().Add(held.filter, held)
 			a.mu.Lock()
 			a.waiting = append(a.waiting, held)
@@ -154,15 +235,15 @@ func (a *agreed) endWaiting() {
 	}
 }
 
-// routesOf returns the filters a node has announced, or inherited.
-func (a *agreed) routesOf(node string) []string {
+// countsOf returns the filters a node has announced, or inherited, with the members of shared groups.
+func (a *agreed) countsOf(node string) map[string]int {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	filters := make([]string, 0, len(a.nodes[node]))
-	for f := range a.nodes[node] {
-		filters = append(filters, f)
+	counts := make(map[string]int, len(a.nodes[node]))
+	for filter, rt := range a.nodes[node] {
+		counts[filter] = rt.all
 	}
-	return filters
+	return counts
 }
 
 // restored makes this node's sessions fit a state that came in a snapshot. It is called on Apply's goroutine, with a.mu not held.
@@ -189,6 +270,6 @@ func (n *clusterNode) restored() {
 		}
 	}
 	a.mu.Unlock()
-	n.adoptions.add(&adoption{index: index, lost: n.self.Name, sessions: mine, filters: a.routesOf(n.self.Name)})
+	n.adoptions.add(&adoption{index: index, lost: n.self.Name, sessions: mine, filters: slices.Collect(maps.Keys(a.countsOf(n.self.Name)))})
 	n.adoptions.reach(index)
 }

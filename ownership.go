@@ -192,14 +192,13 @@ func (a *agreed) announce(node string, r *codec.Reader) any {
 	return epochs
 }
 
-// lose takes the clients of a lost node from it. Sessions that are kept go to its heir, the others are gone. Wills go to the heir, too, and so do those
-// the node had adopted itself. It returns the sessions that went to this node.
-func (a *agreed) lose(index uint64, node, heir string) []inherited {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// lose takes the clients of a lost node from it. Sessions that are kept go to their heirs, the others are gone. Wills go to the heirs, too, and so do those
+// the node had adopted itself. It returns the sessions that went to this node, and notes in e what each heir got. The caller holds a.mu.
+func (a *agreed) lose(index uint64, node string, e *estate) []inherited {
 	var mine []inherited
 	for id, o := range a.owners {
 		next := *o
+		heir := e.heirOf(id)
 		if i := slices.IndexFunc(o.due, func(d dueWill) bool { return d.node == node }); i >= 0 {
 			next.due = slices.Clone(o.due)
 			for ; i < len(next.due); i++ {
@@ -224,6 +223,7 @@ func (a *agreed) lose(index uint64, node, heir string) []inherited {
 			if k := a.change(id); k != nil {
 				k.suspend()
 				next.home, next.since = heir, index
+				e.give(heir, k)
 				if heir == a.n.self.Name && a.n.up.Load() {
 					mine = append(mine, inherited{id, k.share(), next, k.claimed != 0})
 				}

@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"slices"
 	"time"
 
 	"github.com/shoalmq/shoal/packets"
@@ -11,19 +12,19 @@ import (
 // held reports whether a route leads to sessions that this node is adopting.
 func (rt *route) held() bool { return rt.peer == nil && rt.group == "" }
 
-// reroute sends what a lost node has not accepted to its heir, for the sessions adopted from it.
+// reroute sends what a lost node has not accepted to its heirs, for the sessions adopted from it.
 //
 // done is called when it is on its way.
 func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func()) {
-	to, step := n.state.heirOf(lost)
-	if to == "" {
+	heirs, step := n.state.heirsOf(lost)
+	if len(heirs) == 0 {
 		for _, a := range o.waits {
 			a.finish(packets.ServerUnavailable)
 		}
 		done()
 		return
 	}
-	if to == lost && n.life.Err() == nil && !again {
+	if slices.Contains(heirs, lost) && n.life.Err() == nil && !again {
 		// It is back, or will be: the link to it opens in a moment.
 		time.AfterFunc(rerouteAgain, func() { n.reroute(lost, o, true, done) })
 		return
@@ -37,7 +38,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 		return
 	}
 	rd.Fixed64()
-	next := &outgoing{buf: newBatch()}
+	next := make([]outgoing, len(heirs))
 	sc := n.b.scratch()
 	defer sc.release()
 	for i := 0; rd.More(); {
@@ -63,16 +64,26 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 		if f.inherited != 0 {
 			lostAt = f.inherited
 		}
-		if to == n.self.Name {
-			n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait})
-			continue
+		for range len(heirs) - 1 {
+			wait.add()
 		}
-		r.inherited = lostAt
-		next.buf = appendForward(next.buf, r, nil)
-		next.waits = append(next.waits, wait)
+		for i, to := range heirs {
+			if to == n.self.Name {
+				n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait})
+				continue
+			}
+			r.inherited = lostAt
+			if next[i].buf == nil {
+				next[i].buf = newBatch()
+			}
+			next[i].buf = appendForward(next[i].buf, r, nil)
+			next[i].waits = append(next[i].waits, wait)
+		}
 	}
-	if len(next.waits) > 0 {
-		n.peer(to).forward(next)
+	for i, to := range heirs {
+		if len(next[i].waits) > 0 {
+			n.peer(to).forward(&next[i])
+		}
 	}
 }
 

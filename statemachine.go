@@ -41,7 +41,7 @@ type member struct {
 
 // heir is where the sessions of a node went when it was last lost.
 type heir struct {
-	node  string
+	nodes []string
 	index uint64 // when, in the agreed order
 }
 
@@ -289,7 +289,7 @@ func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	}
 	n.state.leave(index, node.Name)
 	n.inherit(index, node.Name, adopter)
-	if adopter == n.self.Name {
+	if n.up.Load() {
 		n.wg.Go(func() {
 			// While the log is replayed after a restart, wills seem to wait that were published long ago.
 			if n.awaitServing(n.life) == nil {

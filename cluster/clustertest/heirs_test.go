@@ -1,0 +1,122 @@
+package clustertest_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// The sessions of a lost node are spread over all that are left.
+func TestHeirsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(t, 5)
+		const clients = 80
+		for i := range clients {
+			s := connect(t, c, 2, fmt.Sprint("s", i), expiry(600))
+			s.subscribe(1, fmt.Sprint("own/", i))
+			s.leave()
+		}
+		c.Kill(2)
+		pub := connect(t, c, 0, "pub", clean)
+		for i := range clients {
+			require.Equal(t, packets.Success, pub.post(fmt.Sprint("own/", i), "m", 1, false))
+		}
+		all := 0
+		for i := range 5 {
+			if i != 2 {
+				n := int(c.Node(i).Broker().Metrics().Sessions)
+				require.Greater(t, n, clients/10, "node %d has too few", i)
+				require.Less(t, n, clients/2, "node %d has too many", i)
+				all += n
+			}
+		}
+		require.Equal(t, clients+1, all)
+		for i := range clients {
+			s := connect(t, c, []int{0, 1, 3, 4}[i%4], fmt.Sprint("s", i), expiry(600))
+			require.True(t, s.ack.SessionPresent)
+			require.Equal(t, "m", string(s.receive().Payload))
+			s.silent(100 * time.Millisecond)
+			s.drop()
+		}
+	})
+}
+
+// Guarantees 5 and 8: two of five nodes are lost, one soon after the other, with messages on their way to both, and with sessions that the second
+// has, or is about to have, from the first. Nothing is lost, nothing is out of order, and QoS 2 is not repeated.
+func TestChainOfLosses(t *testing.T) {
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 1700 * time.Millisecond, 2200 * time.Millisecond, 4 * time.Second} {
+		t.Run(fmt.Sprint("after ", pause), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := clustertest.New(t, 5)
+				r := rolesOf(t, c)
+				first, second := r.publisher, r.other
+				var rest []int
+				for i := range 5 {
+					if i != first && i != second {
+						rest = append(rest, i)
+					}
+				}
+				const clients, messages = 16, 240
+				for i := range clients {
+					s := connect(t, c, []int{first, second}[i%2], fmt.Sprint("s", i), expiry(600))
+					s.subscribe(packets.QoS(1+i/2%2), "t")
+					if i%3 > 0 {
+						s.leave()
+					}
+				}
+				pubs := []*client{connect(t, c, rest[0], "p0", clean), connect(t, c, rest[1], "p1", clean)}
+				done := make(chan struct{}, len(pubs))
+				for k, p := range pubs {
+					go func() {
+						defer func() { done <- struct{}{} }()
+						for i := range messages { // several at a time, so that some are on their way whenever a node is lost
+							p.send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: uint16(i + 1), Payload: fmt.Appendf(nil, "%d-%06d", k, i)})
+							if i%10 == 9 {
+								for j := i - 9; j <= i; j++ {
+									a := expect[*packets.PubRec](p)
+									require.False(t, a.ReasonCode.IsError(), "%s", a.ReasonCode)
+									p.send(&packets.PubRel{PacketID: a.PacketID})
+								}
+								for range 10 {
+									expect[*packets.PubComp](p)
+								}
+								time.Sleep(300 * time.Millisecond)
+							}
+						}
+					}()
+				}
+				time.Sleep(500 * time.Millisecond)
+				c.Kill(first)
+				time.Sleep(pause)
+				c.Kill(second)
+				for range pubs {
+					<-done
+				}
+				for i := range clients {
+					s := connect(t, c, rest[i%3], fmt.Sprint("s", i), expiry(600))
+					require.True(t, s.ack.SessionPresent, "client %d", i)
+					next := [2]int{}
+					for next != [2]int{messages, messages} {
+						m := s.receive()
+						var k, n int
+						_, err := fmt.Sscanf(string(m.Payload), "%d-%d", &k, &n)
+						require.NoError(t, err)
+						if m.QoS == 1 && n < next[k] {
+							require.True(t, m.Dup, "client %d had %s before", i, m.Payload)
+							continue
+						}
+						require.Equal(t, next[k], n, "client %d, publisher %d, QoS %d", i, k, m.QoS)
+						next[k]++
+					}
+					s.silent(time.Second)
+				}
+			})
+		})
+	}
+}
