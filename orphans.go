@@ -78,16 +78,21 @@ func (n *clusterNode) publishOrphans() {
 		willKey
 		will []byte
 		due  bool
+		away int64 // when the client went away, in Unix seconds; 0 if it was there when its node was lost
 	}
 	var orphans []orphan
 	n.state.mu.RLock()
 	for id, o := range n.state.owners {
 		if o.adopter == n.self.Name && o.will != nil {
-			orphans = append(orphans, orphan{willKey{id, o.epoch}, o.will, false})
+			var away int64
+			if k := n.state.kept[id]; k != nil {
+				away = k.away
+			}
+			orphans = append(orphans, orphan{willKey{id, o.epoch}, o.will, false, away})
 		}
 		for _, d := range o.due {
 			if d.adopted && d.node == n.self.Name {
-				orphans = append(orphans, orphan{willKey{id, d.epoch}, d.will, true})
+				orphans = append(orphans, orphan{willKey{id, d.epoch}, d.will, true, 0})
 			}
 		}
 	}
@@ -100,6 +105,9 @@ func (n *clusterNode) publishOrphans() {
 			continue
 		}
 		m.Publisher = o.clientID
+		if o.away != 0 { // the delay began then [MQTT-3.1.3-9]
+			delay = max(0, delay-max(0, time.Since(time.Unix(o.away, 0))))
+		}
 		w := &will{b: n.b, client: ClientInfo{ClientID: o.clientID, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
 		n.mu.Lock()
 		if n.wills[o.willKey] != nil {
