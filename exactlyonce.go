@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -30,6 +31,19 @@ func (c *conn) origin(p *packets.Publish) *core.Origin {
 // nodes share may hear of it though the nodes have not heard of the message: this one may be cut off from them alone. The caller holds s.mu.
 func (c *conn) reserves(p *packets.Publish) bool {
 	return p.QoS == 2 && c.b.cluster != nil && c.s.durable && c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) != DurabilityMemory
+}
+
+// origin returns the origin of a will. Whoever publishes the will of a lost node's client cannot know whether that node had.
+func (w *will) origin() *core.Origin {
+	cl := w.b.cluster
+	if cl == nil || w.b.journal.common != nil {
+		return nil
+	}
+	o := &core.Origin{Will: w.epoch, At: cl.state.now.Load()}
+	if w.adopted {
+		o.Again = math.MaxUint64
+	}
+	return o
 }
 
 // catchUp returns when all nodes know what was agreed before this connection began, if p may be one that another node has received before: they
@@ -121,6 +135,10 @@ func (s *session) awaitExchanges(ctx context.Context) error {
 func (n *clusterNode) noteArrival(r *routing) {
 	if r.origin != nil && r.inherited == 0 && !r.groupsOnly {
 		m := r.message()
+		if w := m.Origin.Will; w != 0 && !n.state.hasWill(m.Publisher, w) {
+			r.origin = nil // it comes late, and nobody will publish it again
+			return
+		}
 		r.seen = !n.state.origins.arrive(m.Publisher, m.Origin)
 	}
 }

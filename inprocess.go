@@ -33,7 +33,7 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 		}
 	}
 	done := make(chan packets.ReasonCode, 1)
-	b.publish(&m, "", func(code packets.ReasonCode) { done <- code })
+	b.publish(&m, "", nil, func(code packets.ReasonCode) { done <- code })
 	select {
 	case code := <-done:
 		if code.IsError() {
@@ -48,12 +48,22 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 }
 
 // publish routes a message that comes from no connection. then is called once its acceptance is complete.
-func (b *Broker) publish(m *Message, publisher string, then func(packets.ReasonCode)) {
+func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then func(packets.ReasonCode)) {
 	sc := b.scratch()
 	p := publishOf(m)
 	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
 	sc.r.begin(&p, publisher, b.sessions.get(publisher), sc)
 	sc.r.durability = firstOf(m.Durability, sc.r.durability)
+	if sc.r.durability != DurabilityMemory {
+		sc.r.origin = origin
+	}
+	if o := sc.r.origin; o != nil && o.Again != 0 {
+		ctx, cancel := context.WithTimeout(b.life, servingPatience)
+		if err := b.cluster.askGroups(ctx, sc); err != nil { // rather twice to a group than never
+			b.log.Debug("it is not known whether a shared group has had a will", "client_id", publisher, "error", err)
+		}
+		cancel()
+	}
 	b.route(sc)
 	a := sc.r.wait
 	sc.release()

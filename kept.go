@@ -104,7 +104,7 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 			k.apply(has, epoch, d, func(*core.Entry) {}, func(uint16) {})
 			continue
 		}
-		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16) { a.origins.over(id, packetID, a.now.Load()+1) })
+		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16) { a.origins.over(id, exchangeKey{packetID: packetID}, a.now.Load()+1) })
 	}
 	return r.Err()
 }

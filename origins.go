@@ -40,26 +40,34 @@ type exchange struct {
 	holders []holder
 }
 
-// origins are the exchanges this node knows of, by publisher and packet identifier.
+// exchangeKey tells the exchanges of a publisher from each other. Its wills count as exchanges that are over when the will is done.
+type exchangeKey struct {
+	packetID uint16
+	will     uint64
+}
+
+func keyOf(o *core.Origin) exchangeKey { return exchangeKey{o.PacketID, o.Will} }
+
+// origins are the exchanges this node knows of, by publisher.
 type origins struct {
 	mu sync.Mutex
-	by map[string]map[uint16]*exchange
+	by map[string]map[exchangeKey]*exchange
 }
 
 func (x *origins) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.by = make(map[string]map[uint16]*exchange)
+	x.by = make(map[string]map[exchangeKey]*exchange)
 }
 
 // repeats reports whether a message is the one that was here at some point, and not that of a later exchange.
 func repeats(o *core.Origin, at uint64) bool { return at != 0 && (o.At <= at || at < o.Again) }
 
 // exchange returns that of an origin. The caller holds x.mu.
-func (x *origins) exchange(publisher string, id uint16) *exchange {
+func (x *origins) exchange(publisher string, id exchangeKey) *exchange {
 	ids := x.by[publisher]
 	if ids == nil {
-		ids = make(map[uint16]*exchange)
+		ids = make(map[exchangeKey]*exchange)
 		x.by[publisher] = ids
 	}
 	ex := ids[id]
@@ -74,7 +82,7 @@ func (x *origins) exchange(publisher string, id uint16) *exchange {
 func (x *origins) arrive(publisher string, o *core.Origin) (first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ex := x.exchange(publisher, o.PacketID)
+	ex := x.exchange(publisher, keyOf(o))
 	if repeats(o, ex.at) {
 		return false
 	}
@@ -88,7 +96,7 @@ func (x *origins) take(publisher string, o *core.Origin, h holder, again bool) (
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	h.at = o.At
-	ex := x.exchange(publisher, o.PacketID)
+	ex := x.exchange(publisher, keyOf(o))
 	if old := ex.find(h); old != nil {
 		if repeats(o, old.at) && (again || o.At != old.at) {
 			return false
@@ -114,7 +122,7 @@ func (ex *exchange) find(h holder) *holder {
 func (x *origins) agree(publisher string, o *core.Origin, h holder) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ex := x.exchange(publisher, o.PacketID)
+	ex := x.exchange(publisher, keyOf(o))
 	h.at, h.agreed = o.At, true
 	if old := ex.find(h); old == nil {
 		ex.holders = append(ex.holders, h)
@@ -127,7 +135,7 @@ func (x *origins) agree(publisher string, o *core.Origin, h holder) {
 func (x *origins) has(publisher string, o *core.Origin, h holder) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ex := x.by[publisher][o.PacketID]
+	ex := x.by[publisher][keyOf(o)]
 	if ex == nil {
 		return false
 	}
@@ -135,8 +143,8 @@ func (x *origins) has(publisher string, o *core.Origin, h holder) bool {
 	return old != nil && repeats(o, old.at)
 }
 
-// over forgets the exchange with an identifier, as far as it had begun before a point of the agreed order.
-func (x *origins) over(publisher string, id uint16, before uint64) {
+// over forgets an exchange, as far as it had begun before a point of the agreed order.
+func (x *origins) over(publisher string, id exchangeKey, before uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if ids := x.by[publisher]; ids != nil {
@@ -150,12 +158,14 @@ func (x *origins) publisherOver(publisher string, before uint64) {
 	defer x.mu.Unlock()
 	ids := x.by[publisher]
 	for id := range ids {
-		x.forget(publisher, ids, id, before)
+		if id.will == 0 { // those are due now
+			x.forget(publisher, ids, id, before)
+		}
 	}
 }
 
 // forget is called with x.mu held.
-func (x *origins) forget(publisher string, ids map[uint16]*exchange, id uint16, before uint64) {
+func (x *origins) forget(publisher string, ids map[exchangeKey]*exchange, id exchangeKey, before uint64) {
 	ex := ids[id]
 	if ex == nil {
 		return
@@ -179,7 +189,7 @@ func (ex *exchange) drop(which func(h *holder) bool) {
 }
 
 // tidy is called with x.mu held.
-func (x *origins) tidy(publisher string, ids map[uint16]*exchange, id uint16, ex *exchange) {
+func (x *origins) tidy(publisher string, ids map[exchangeKey]*exchange, id exchangeKey, ex *exchange) {
 	if ex.at != 0 || len(ex.holders) > 0 {
 		return
 	}
@@ -232,7 +242,7 @@ func (x *origins) records() (list [][]byte) {
 					continue
 				}
 				b := codec.AppendString([]byte{snapOrigin}, publisher)
-				b = codec.AppendUint(codec.AppendUint(b, uint64(id)), h.at)
+				b = codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(id.packetID)), id.will), h.at)
 				list = append(list, codec.AppendString(append(b, byte(h.kind)), h.name))
 			}
 		}
@@ -242,7 +252,7 @@ func (x *origins) records() (list [][]byte) {
 
 // restore reads one of what records returned.
 func (x *origins) restore(r *codec.Reader) {
-	publisher, o := r.String(), core.Origin{PacketID: uint16(r.Uint()), At: r.Uint()}
+	publisher, o := r.String(), core.Origin{PacketID: uint16(r.Uint()), Will: r.Uint(), At: r.Uint()}
 	h := holder{kind: holderKind(r.Byte()), name: r.String()}
 	if r.Err() == nil {
 		x.agree(publisher, &o, h)

@@ -25,9 +25,9 @@ func TestOrigins(t *testing.T) {
 	require.True(t, x.take("q", at(20, 18), s, false), "another publisher's")
 	require.True(t, x.take("p", at(20, 18), holder{kind: holderGroup, name: "s"}, false), "a group of that name")
 
-	x.over("p", 7, 20)
+	x.over("p", exchangeKey{packetID: 7}, 20)
 	require.True(t, x.has("p", at(21, 21), s), "it began at 20")
-	x.over("p", 7, 21)
+	x.over("p", exchangeKey{packetID: 7}, 21)
 	require.False(t, x.has("p", at(21, 21), s))
 	x.publisherOver("q", 21)
 	require.False(t, x.some())

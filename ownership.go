@@ -142,8 +142,15 @@ func (a *agreed) sees(node, id string, epoch uint64) bool {
 	return slices.ContainsFunc(o.due, func(d dueWill) bool { return d.epoch == epoch && d.node == node })
 }
 
+// hasWill reports whether a will is not done yet.
+func (a *agreed) hasWill(id string, epoch uint64) bool {
+	o := a.owner(id)
+	return o != nil && (o.epoch == epoch && o.will != nil || slices.ContainsFunc(o.due, func(d dueWill) bool { return d.epoch == epoch }))
+}
+
 // willDone forgets a will that was published or became void.
 func (a *agreed) willDone(id string, epoch uint64) {
+	a.origins.over(id, exchangeKey{will: epoch}, a.now.Load()+1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	o := a.owners[id]

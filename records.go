@@ -59,11 +59,14 @@ func appendMessage(b []byte, m *core.Message) []byte {
 }
 
 func appendOrigin(b []byte, o *core.Origin) []byte {
-	return codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(o.PacketID)), o.At), o.Again)
+	for _, n := range []uint64{uint64(o.PacketID), o.Will, o.At, o.Again} {
+		b = codec.AppendUint(b, n)
+	}
+	return b
 }
 
 func readOrigin(r *codec.Reader) *core.Origin {
-	return &core.Origin{PacketID: uint16(r.Uint()), At: r.Uint(), Again: r.Uint()}
+	return &core.Origin{PacketID: uint16(r.Uint()), Will: r.Uint(), At: r.Uint(), Again: r.Uint()}
 }
 
 // readMessage reads what appendMessage wrote. The payload refers to the record.

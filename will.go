@@ -152,7 +152,7 @@ func (w *will) publishNow() {
 		if b.cluster != nil {
 			b.cluster.lastWords.add()
 		}
-		b.publish(&m, w.client.ClientID, func(code packets.ReasonCode) {
+		b.publish(&m, w.client.ClientID, w.origin(), func(code packets.ReasonCode) {
 			if b.cluster == nil {
 				return
 			}

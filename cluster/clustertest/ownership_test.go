@@ -84,3 +84,31 @@ func TestWillDelayOverLoss(t *testing.T) {
 		watch.silent(time.Minute)
 	})
 }
+
+// Guarantee 5: a will that its node has published, and is lost before it could say so, is not published again by the node that inherits it, as far as
+// anybody has had it.
+func TestWillOnceOverLoss(t *testing.T) {
+	for _, qos := range []packets.QoS{1, 2} {
+		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
+			in(t, func(t *testing.T, c *clustertest.Cluster) {
+				r := rolesOf(t, c)
+				guest, lasting := connect(t, c, r.other, "guest", clean), connect(t, c, r.leader, "lasting", expiry(600))
+				guest.subscribe(2, "will")
+				lasting.subscribe(2, "will")
+				late := connect(t, c, r.publisher, "late", expiry(600)) // its node has not told anybody that it has the will
+				late.subscribe(1, "will")
+				late.leave()
+				breaks := connect(t, c, r.publisher, "breaks", clean, will("will", "once", qos, 0))
+				delay(c, r.publisher, r.other, r.leader)
+				breaks.drop()
+				for _, s := range []*client{guest, lasting} {
+					require.Equal(t, "once", string(s.receive().Payload))
+				}
+				c.Kill(r.publisher)
+				guest.silent(10 * time.Second)
+				lasting.silent(time.Second)
+				once(connect(t, c, r.other, "late", expiry(600)))
+			})
+		})
+	}
+}

@@ -14,9 +14,10 @@ type ID struct {
 }
 
 // Origin is the exchange of QoS 2 by which a message came from its publisher, where the publisher may send it again by another node, which
-// gives it another ID. The times are places in what the nodes of a cluster agree on.
+// gives it another ID; or the connection of which it is the will. The times are places in what the nodes of a cluster agree on.
 type Origin struct {
 	PacketID uint16
+	Will     uint64 // of a will: the epoch of the connection; else 0
 	At       uint64 // when the exchange began
 	// Again is when the connection began on which the publisher sent the message again; 0 if it did not.
 	Again uint64
