@@ -278,10 +278,10 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
 	}
-	s.doubtful = in.doubtful
+	s.doubtful = in.doubtful || in.kept.doubt > 0
 	for _, e := range in.kept.entries {
 		if e.State != core.Done {
-			e.Doubtful = e.Doubtful || (e.State == core.Queued && (s.doubtful || e.Seq <= in.kept.doubt))
+			e.Doubtful = e.Doubtful || (e.State == core.Queued && (in.doubtful || e.Seq <= in.kept.doubt))
 			s.core.Resume(e)
 			s.inherit(e.Msg.ID)
 		}

@@ -147,7 +147,7 @@ func (s *session) handOver(kept uint64) []byte {
 		return answer(answerNone)
 	}
 	s.moving = true
-	b := codec.AppendUint(answer(answerSession), kept)
+	b := codec.AppendBool(codec.AppendUint(answer(answerSession), kept), s.doubtful)
 	count := 0
 	var entries []byte
 	s.core.Entries(func(e *core.Entry) {

@@ -313,7 +313,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.brought = whole.Uint()
+	s.brought, s.doubtful = whole.Uint(), whole.Bool()
 	had := make(map[msgID]struct{})
 	for range whole.Count() {
 		e := readEntry(whole)
