@@ -152,12 +152,3 @@ func (w *workload) visit(ctx context.Context, number, node int) {
 	case <-ctx.Done():
 	}
 }
-
-func (l *link) over() bool {
-	select {
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}
