@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -109,7 +110,9 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 	if err := s.awaitExchanges(ctx); err != nil {
 		return nil, err
 	}
-	n.gather(ctx)
+	if err := n.gather(ctx); err != nil {
+		return nil, err
+	}
 	if n.b.journal.common == nil {
 		if n.state.origins.some() { // the new home is to know which of them the session has had
 			if err := n.c.Barrier(ctx); err != nil {
@@ -164,39 +167,36 @@ func (s *session) handOver(kept uint64) []byte {
 	return b
 }
 
-// gather lets everything that any node has routed to this one arrive. A node that does not answer holds nothing up for long: it is being given up.
-func (n *clusterNode) gather(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	nodes := n.otherNodes()
+// gather lets everything that any node has routed to this one arrive. A node that does not answer, and is not given up either, holds the session where
+// it is: what it has for the session would come too late.
+func (n *clusterNode) gather(ctx context.Context) error {
+	nodes := n.members()
 	done := make(chan error, len(nodes))
 	for _, node := range nodes {
-		go func() {
-			_, err := n.c.Call(ctx, node, request(callFlush))
-			done <- err
-		}()
+		go func() { done <- n.gatherFrom(ctx, node) }()
 	}
-	_ = n.gate.pass(ctx)
+	err := n.gate.pass(ctx)
 	for range nodes {
-		if err := <-done; err != nil {
-			n.b.log.Debug("a node did not say that everything has arrived", "node", n.self.Name, "error", err)
-		}
+		err = errors.Join(err, <-done)
 	}
-	_ = n.gate.pass(ctx) // what arrived is with its sessions
+	if err != nil {
+		return err
+	}
+	return n.gate.pass(ctx) // what arrived is with its sessions
 }
 
-const gatherTimeout = 2 * time.Second
-
-func (n *clusterNode) otherNodes() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var names []string
-	for name := range n.live {
-		if name != n.self.Name {
-			names = append(names, name)
+func (n *clusterNode) gatherFrom(ctx context.Context, node string) error {
+	for {
+		_, err := n.callWhile(ctx, node, request(callFlush), func() bool { return n.isMember(node) })
+		if err == nil || !n.isMember(node) {
+			return nil
+		}
+		select {
+		case <-time.After(homePause):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for what node %s has sent: %w", node, errors.Join(ctx.Err(), err))
 		}
 	}
-	return names
 }
 
 // flushTo returns when everything routed to a node before has been accepted there.

@@ -197,7 +197,9 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
-	n.gather(ctx)
+	if err := n.gather(ctx); err != nil {
+		return "", err
+	}
 	if n.state.isHome(n.self.Name, id) { // its node was lost in between, and this one is its heir
 		return n.homeNow(id, c)
 	}
@@ -221,8 +223,9 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	switch whole.Byte() {
 	case answerSession:
-		n.gather(ctx) // what came with the session may be on its way here, too
-		return c.home, n.install(s, whole)
+		if err = n.gather(ctx); err == nil { // what came with the session may be on its way here, too
+			return c.home, n.install(s, whole)
+		}
 	case answerOutclaimed:
 		err = errOutclaimed
 	case answerAway:
@@ -244,7 +247,7 @@ func (n *clusterNode) homeNow(id string, c claimResult) (string, error) {
 // callHome asks the home of a session. It returns nil without an error if that node was lost, and the session with it.
 func (n *clusterNode) callHome(ctx context.Context, id, home string, req []byte) ([]byte, error) {
 	for {
-		b, err := n.callWhileHome(ctx, id, home, req)
+		b, err := n.callWhile(ctx, home, req, func() bool { return n.state.isHome(home, id) })
 		if err == nil {
 			return b, nil
 		}
@@ -262,20 +265,20 @@ func (n *clusterNode) callHome(ctx context.Context, id, home string, req []byte)
 // homePause is how long it takes at most to notice that the home of a session that is being fetched was lost.
 const homePause = 50 * time.Millisecond
 
-// callWhileHome is Call that ends when the node is not the home of the session any more: it may not answer for long.
-func (n *clusterNode) callWhileHome(ctx context.Context, id, home string, req []byte) ([]byte, error) {
+// callWhile is Call that ends when a condition does not hold any more, such as that the node is the session's home: it may not answer for long.
+func (n *clusterNode) callWhile(ctx context.Context, node string, req []byte, holds func() bool) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var watch func()
 	watch = func() {
-		if !n.state.isHome(home, id) {
+		if !holds() {
 			cancel()
 		} else if ctx.Err() == nil {
 			time.AfterFunc(homePause, watch)
 		}
 	}
 	time.AfterFunc(homePause, watch)
-	return n.c.Call(ctx, home, req)
+	return n.c.Call(ctx, node, req)
 }
 
 // prepare makes a session that collects, with the subscriptions offered.

@@ -343,7 +343,7 @@ func TestPublisherMovesWhileMessageTravels(t *testing.T) {
 		guest := connect(t, c, r.other, "guest", clean)
 		guest.subscribe(2, "t")
 		pub := connect(t, c, r.publisher, "pub", expiry(600))
-		c.Network().SetDelay(c.Node(r.publisher).Name, c.Node(r.other).Name, 6*time.Second)
+		c.Network().SetDelay(c.Node(r.publisher).Name, c.Node(r.other).Name, 3*time.Second)
 		x := begin(pub, "pub", "t")
 		time.Sleep(50 * time.Millisecond)
 		x.again(t, c, r.leader, true)

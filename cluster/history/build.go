@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -161,8 +162,11 @@ func (b *builder) publish(i int, e *Event, c *conn) {
 	}
 	name := e.Message
 	if e.Empty {
-		// It has no name of its own. A repetition is another one of the same.
+		// It has no name of its own. What goes on with an exchange of QoS 2 is known by that; another repetition is another one of the same.
 		name = emptyName(i)
+		if before := b.emptyBefore(e, c); before != nil {
+			name = before.name
+		}
 	}
 	m := b.messages[name]
 	if m == nil {
@@ -176,6 +180,25 @@ func (b *builder) publish(i int, e *Event, c *conn) {
 		}
 	}
 	m.sends = append(m.sends, t)
+}
+
+// emptyBefore returns the empty message with whose exchange of QoS 2 a PUBLISH goes on, or nil.
+func (b *builder) emptyBefore(e *Event, c *conn) *message {
+	if e.QoS != 2 || !e.Dup || !c.present {
+		return nil
+	}
+	for _, m := range slices.Backward(b.order) {
+		if !m.empty || m.client != e.Client || m.topic != e.Topic {
+			continue
+		}
+		if last := m.sends[len(m.sends)-1]; last.packetID == e.PacketID {
+			if last.conn.session == c.session {
+				return m
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 func (b *builder) acked(i int, e *Event, c *conn) {
