@@ -3,6 +3,7 @@ package shoal
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -262,8 +263,15 @@ func TestRoutesGoToTheHeir(t *testing.T) {
 				a.enter(node, member{})
 				a.n.step(uint64(i + 1))
 			}
-			for _, filter := range []string{"t/+", "$share/g/s"} {
+			for _, filter := range []string{"t/+", "$share/g/s", "of/guests"} {
 				a.setRoute("x", filter, 2, 1)
+			}
+			e := a.estateOf("x", heirName)
+			for i := 0; len(a.owners) < 2; i++ {
+				if id := fmt.Sprint(i); e.heirOf(id) == heirName {
+					a.owners[id] = &owner{node: "x", home: "x"}
+					a.keep(id).subs = map[string][]byte{"t/+": {1}, "$share/g/s": {1}}
+				}
 			}
 			sm.NodeDown(4, Node{Name: "x"}, heirName)
 			found := a.routes.Load().AppendMatches(nil, "t/1")
@@ -272,6 +280,7 @@ func TestRoutesGoToTheHeir(t *testing.T) {
 			require.Equal(t, heirName == "self", found[0].held())
 			require.Equal(t, &route{node: heirName, peer: found[0].peer, filter: "s", group: "$share/g/s", all: 2},
 				withPeer(a.shares["$share/g/s"][heirName], found[0].peer))
+			require.Empty(t, a.routes.Load().AppendMatches(nil, "of/guests"), "of sessions that ended with the node")
 			require.Empty(t, a.nodes["x"])
 		})
 	}
