@@ -120,6 +120,18 @@ func (c *context) with(i int, p *packets.Connect) (*mqtttest.Client, *packets.Co
 // pass lets virtual time pass.
 func (c *context) pass(d time.Duration) { time.Sleep(d) }
 
+// soon requires that something comes to be true which nothing that was answered has promised yet: between nodes it may be under way.
+func (c *context) soon(what string, is func() bool) {
+	c.Helper()
+	for range 200 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	c.Fatal("not within two seconds: " + what)
+}
+
 // code requires a reason code.
 func (c *context) code(want, got packets.ReasonCode) {
 	c.Helper()
