@@ -105,12 +105,12 @@ func TestNodesShareRedis(t *testing.T) {
 		"killed":  func() func() { server.Kill(); return server.Start },
 		"stopped": func() func() { server.Signal(syscall.SIGSTOP); return func() { server.Signal(syscall.SIGCONT) } },
 	} {
-		undo := trouble()
-		timer := time.AfterFunc(time.Second, undo)
+		undo, undone := trouble(), make(chan struct{})
+		time.AfterFunc(time.Second, func() { undo(); close(undone) })
 		for i := range 5 {
 			publish("t/2", fmt.Sprint(name, " ", i)) // waits, mostly
 		}
-		timer.Stop()
+		<-undone
 		require.Eventually(t, func() bool { return publish("t/2", name+" is over") }, 30*time.Second, 50*time.Millisecond)
 	}
 	sub = c.connect(2, "sub", false) // moves
