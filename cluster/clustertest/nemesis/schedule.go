@@ -26,8 +26,6 @@ const (
 	Slow      Kind = "slow"      // what goes from or to a node takes its time
 	Loss      Kind = "loss"      // a share of all packets of gossip is lost
 	Reset     Kind = "reset"     // all streams between two nodes break
-	SlowDisk  Kind = "slow-disk" // a node's writes take their time: for clusters on disk
-	FullDisk  Kind = "full-disk" // a node's writes fail: for clusters on disk
 )
 
 // Kinds returns all kinds of faults that a cluster without disks must survive.
@@ -36,7 +34,7 @@ func Kinds() []Kind {
 }
 
 // DiskKinds returns those that a cluster on disk must survive as well.
-func DiskKinds() []Kind { return []Kind{KillTwo, KillAll, SlowDisk, FullDisk} }
+func DiskKinds() []Kind { return []Kind{KillTwo, KillAll} }
 
 // Step is one fault of a Schedule.
 type Step struct {
@@ -81,7 +79,7 @@ func NewSchedule(seed uint64, nodes int, kinds []Kind, lasts time.Duration) Sche
 		case Storm, Flaky:
 			step.Size = 2 + rng.IntN(4)
 			step.For = between(100*time.Millisecond, 1500*time.Millisecond) // each time
-		case Slow, SlowDisk:
+		case Slow:
 			step.Size = 1 + rng.IntN(400)
 		case Loss:
 			step.Size = 10 + rng.IntN(60)
