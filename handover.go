@@ -69,6 +69,15 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	if n.outclaimed(id, epoch) {
 		return answer(answerOutclaimed), nil
 	}
+	if n.b.sessions.get(id) == nil {
+		if cleanStart {
+			return answer(answerNone), nil
+		}
+		// It may have ended a moment ago, and what is kept of it be there until that is agreed.
+		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.atHome(ctx, id); err != nil {
 		return nil, err
 	}
