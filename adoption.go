@@ -286,7 +286,9 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 			s.inherit(e.Msg.ID)
 		}
 	}
-	s.core.Skip(in.kept.top)
+	s.core.Skip(max(in.kept.top, in.kept.noted))
+	b.cluster.state.origins.takeUnnoted(in)
+	s.noting = b.journal.common != nil && len(in.unnoted()) > 0
 	for id := range in.kept.received {
 		s.core.ResumeReceived(id)
 	}
@@ -317,9 +319,10 @@ func (s *session) adoptionEnds() {
 	}
 	s.setDurable(true)
 	s.logMeta()
-	if s.doubtful && s.b.journal.common != nil {
-		s.writeWhole() // with the doubt, for whoever inherits it next
+	if s.b.journal.common != nil && (s.doubtful || s.noting) {
+		s.writeWhole() // with the doubt, and with what was not noted, for whoever inherits it next
 	}
+	s.noting = false
 	s.collecting = false
 	for _, list := range [][]core.Entry{s.early, s.collected} {
 		for _, e := range list {

@@ -448,6 +448,7 @@ func FuzzChanges(f *testing.F) {
 		subs: map[string]*subscription{"a/+": {filter: "a/+", qos: 1}, "gone": nil},
 	})
 	f.Add(enc.take())
+	f.Add(append(command(cmdNotes), append(s.noteEntry(entryFrom("pub", 3, 10)), over("pub")...)...))
 	f.Fuzz(func(t *testing.T, cmd []byte) {
 		a := newAgreed(t)
 		a.owners["client"] = &owner{home: "a"}

@@ -145,7 +145,7 @@ type snapshotDecoder struct {
 func (k *keptSession) appendHead(b []byte) []byte {
 	b = codec.AppendUint(b, uint64(k.expiry))
 	b = codec.AppendUint(b, uint64(k.away))
-	for _, n := range []uint64{k.top, k.doubt, k.claimed} {
+	for _, n := range []uint64{k.top, k.doubt, k.claimed, k.noted} {
 		b = codec.AppendUint(b, n)
 	}
 	b = codec.AppendUint(b, uint64(len(k.subs)))
@@ -161,7 +161,7 @@ func (k *keptSession) appendHead(b []byte) []byte {
 
 func (k *keptSession) readHead(r *codec.Reader) {
 	k.expiry, k.away = r.Uint32(), int64(r.Uint())
-	k.top, k.doubt, k.claimed = r.Uint(), r.Uint(), r.Uint()
+	k.top, k.doubt, k.claimed, k.noted = r.Uint(), r.Uint(), r.Uint(), r.Uint()
 	for range r.Count() {
 		k.setSubscription(r.String(), r.Bytes())
 	}
@@ -171,7 +171,7 @@ func (k *keptSession) readHead(r *codec.Reader) {
 }
 
 const (
-	snapshotVersion = 4
+	snapshotVersion = 5
 
 	snapRoute byte = iota
 	snapOwner

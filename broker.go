@@ -148,7 +148,7 @@ func New(opts ...Option) (*Broker, error) {
 		b.cluster = newClusterNode(b, b.cfg.cluster[0])
 		b.journal.replication = newReplication(b.cluster)
 		if j := b.journal.common; j != nil {
-			j.stale = b.cluster.gone
+			j.stale, j.note = b.cluster.gone, b.cluster.note
 		}
 	}
 	return b, nil

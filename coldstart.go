@@ -213,6 +213,7 @@ func (n *clusterNode) restoreCommonSessions(ctx context.Context) (count int, err
 		}
 		n.loadInherited(a)
 		for i := range a.sessions {
+			a.sessions[i].kept.settle()
 			s := n.makeInherited(&a.sessions[i])
 			s.adoptionEnds()
 			s.mu.Lock()

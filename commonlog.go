@@ -22,12 +22,15 @@ type commonLog struct {
 	log   *slog.Logger
 	// stale is called with the Spaces that others have gone on with. It calls done once, with the code for those who wait; it may do so later.
 	stale func(spaces []staleSpace, done func(packets.ReasonCode))
+	// note has it agreed what the store has now, in the order of the calls, and gives back counts of wait; see commonnotes.go.
+	note func(notes [][]byte, wait *acceptance)
 
 	mu      sync.Mutex
 	units   []commonUnit
 	bytes   int // of units, those being committed included
 	last    uint64
 	waiters []commonWaiter
+	noting  *noting       // on its way; nil if there is nothing to be agreed
 	room    chan struct{} // closed when bytes falls; nil when nobody waits
 	wake    chan struct{}
 	since   time.Time   // when the store began to fail; zero while it works
@@ -43,8 +46,12 @@ type commonUnit struct {
 	space  string
 	fence  Fence
 	ops    []Op
+	note   []byte // what is to be agreed once it is committed, nil for nothing
 	bytes  int
 }
+
+// noting is what is being agreed of one commit, and who waits for that besides the commit's own waiters.
+type noting struct{ waits []*acceptance }
 
 // commonWaiter waits for all units up to a number.
 type commonWaiter struct {
@@ -71,9 +78,9 @@ func newCommonLog(s FencedStorage, log *slog.Logger) *commonLog {
 	return &commonLog{store: s, log: log, wake: make(chan struct{}, 1)}
 }
 
-// write adds changes of one Space, which are committed together. It never blocks. The journal keeps ops.
-func (j *commonLog) write(space string, fence Fence, ops ...Op) {
-	u := commonUnit{space: space, fence: fence, ops: ops}
+// write adds changes of one Space, which are committed together, and what is to be agreed after that. It never blocks. The journal keeps note and ops.
+func (j *commonLog) write(space string, fence Fence, note []byte, ops ...Op) {
+	u := commonUnit{space: space, fence: fence, ops: ops, note: note, bytes: len(note)}
 	for i := range ops {
 		u.bytes += len(space) + len(ops[i].Key) + len(ops[i].Value)
 	}
@@ -92,7 +99,7 @@ func (j *commonLog) write(space string, fence Fence, ops ...Op) {
 // await makes a wait until everything written so far is durable.
 func (j *commonLog) await(a *acceptance) {
 	j.mu.Lock()
-	nothing := len(j.units) == 0 && j.bytes == 0
+	nothing := len(j.units) == 0 && j.bytes == 0 && j.noting == nil
 	j.mu.Unlock()
 	if !nothing {
 		a.add()
@@ -199,6 +206,7 @@ func (j *commonLog) commit(life context.Context) bool {
 	units := j.take()
 	began := time.Now()
 	var stale []staleSpace
+	var notes [][]byte
 	if len(units) > 0 {
 		ops, fences := together(units)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(life), storePatience)
@@ -210,20 +218,66 @@ func (j *commonLog) commit(life context.Context) bool {
 		}
 		for _, name := range names {
 			stale = append(stale, staleSpace{name, fences[name]})
+			delete(fences, name)
 		}
+		notes = notesOf(units, fences)
 	}
 	waiters, more := j.committed(units)
-	finish := func(code packets.ReasonCode) {
+	wait := newAcceptance()
+	wait.then = func(code packets.ReasonCode) {
 		for _, w := range waiters {
 			w.a.finish(code)
 		}
 	}
 	if len(stale) > 0 {
-		j.stale(stale, finish)
-	} else {
-		finish(packets.Success)
+		wait.add()
+		j.stale(stale, wait.finish)
 	}
+	j.agree(notes, wait)
+	wait.finish(packets.Success)
 	return more
+}
+
+// notesOf returns what is to be agreed of units that were committed. What has no Fence was not.
+func notesOf(units []commonUnit, fences map[string]Fence) (notes [][]byte) {
+	for i := range units {
+		if f, committed := fences[units[i].space]; committed && len(units[i].note) > 0 && units[i].fence == f {
+			notes = append(notes, units[i].note)
+		}
+	}
+	return notes
+}
+
+// agree makes a wait until notes are agreed, and all before them.
+func (j *commonLog) agree(notes [][]byte, wait *acceptance) {
+	j.mu.Lock()
+	if len(notes) == 0 {
+		if j.noting != nil {
+			wait.add()
+			j.noting.waits = append(j.noting.waits, wait)
+		}
+		j.mu.Unlock()
+		return
+	}
+	mine := new(noting)
+	j.noting = mine
+	j.mu.Unlock()
+	agreed := newAcceptance()
+	agreed.then = func(code packets.ReasonCode) {
+		j.mu.Lock()
+		if j.noting == mine {
+			j.noting = nil
+		}
+		waits := mine.waits
+		j.mu.Unlock()
+		wait.finish(code)
+		for _, w := range waits {
+			w.finish(code)
+		}
+	}
+	wait.add()
+	j.note(notes, agreed)
+	agreed.finish(packets.Success)
 }
 
 // together makes one commit of units. What was written to a Space before this node had it the last time is void.

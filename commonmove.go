@@ -160,6 +160,14 @@ func (n *clusterNode) goesOn(s *session) bool {
 	return o != nil && o.home == n.self.Name && o.fence() == s.fence && !s.ended
 }
 
+// loaded puts what the store has of a session in place of what is agreed of it.
+func (in *inherited) loaded(kept *keptSession) {
+	if in.kept != nil {
+		kept.noted = in.kept.noted
+	}
+	in.kept, in.doubtful = kept, kept.away == 0
+}
+
 // loaders is how many sessions are read at a time.
 const loaders = 32
 
@@ -207,7 +215,7 @@ func (n *clusterNode) loadOne(in *inherited) bool {
 				n.sessionEnded(in.id, in.owner.epoch)
 				return false
 			}
-			in.kept, in.doubtful = kept, kept.away == 0
+			in.loaded(kept)
 			return true
 		}
 		if !said {
@@ -229,7 +237,7 @@ func (n *clusterNode) atHomeInStore(ctx context.Context, in *inherited) error {
 	if err != nil || kept == nil {
 		return err
 	}
-	in.kept, in.doubtful = kept, kept.away == 0
+	in.loaded(kept)
 	n.makeInherited(in).adoptionEnds()
 	return nil
 }

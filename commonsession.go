@@ -23,7 +23,7 @@ var metaKey = []byte{'m'}
 
 // writeCommon adds changes of a session. The caller holds s.mu.
 func (s *session) writeCommon(ops ...Op) {
-	s.b.journal.common.write(sessionSpace(s.clientID), s.fence, ops...)
+	s.b.journal.common.write(sessionSpace(s.clientID), s.fence, nil, ops...)
 }
 
 // metaOp is the change that logMeta makes. The caller holds s.mu.
@@ -38,7 +38,9 @@ func (s *session) writeWhole() {
 	for _, sub := range s.subs {
 		ops = append(ops, subscriptionOp(s.clientID, sub))
 	}
+	var note []byte
 	s.core.Entries(func(e *core.Entry) {
+		note = append(note, s.noteEntry(e)...)
 		ops = append(ops, entryOp(s.clientID, e))
 		if e.PacketID != 0 {
 			ops = append(ops, stateOp(s.clientID, e))
@@ -47,7 +49,7 @@ func (s *session) writeWhole() {
 	for _, id := range s.core.Unreleased() {
 		ops = append(ops, Op{Space: space, Key: receivedKey(id), Value: []byte{}})
 	}
-	s.writeCommon(ops...)
+	s.b.journal.common.write(space, s.fence, note, ops...)
 }
 
 // load makes fence that of a session's Space, so that nobody who had it before changes it any more, and reads it. It returns nil without an error if

@@ -81,6 +81,6 @@
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree
-//   - journal.go, durability.go, storelog.go, sessionlog.go, durable.go, records.go: what is stored, and how; commonlog.go, commonsession.go where nodes share a store
+//   - journal.go, durability.go, storelog.go, sessionlog.go, durable.go, records.go: what is stored, and how; commonlog.go, commonsession.go, commonnotes.go where nodes share a store
 //   - clusternode.go, which lists the files of a node among others
 package shoal

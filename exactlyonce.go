@@ -15,9 +15,9 @@ import (
 // The exchange of a QoS 2 message with a publisher whose session lasts, on a node of a cluster; see origins.go for what others do with its origin.
 
 // origin returns the origin of a message that is received on c, or nil if it needs none: what is acknowledged before others have heard of it may come
-// twice, and so may what is kept in a store that all nodes share. The caller holds s.mu.
+// twice. The caller holds s.mu.
 func (c *conn) origin(p *packets.Publish) *core.Origin {
-	if !c.reserves(p) || c.b.journal.common != nil {
+	if !c.reserves(p) {
 		return nil
 	}
 	o := &core.Origin{PacketID: p.PacketID, At: c.b.cluster.state.now.Load()}
@@ -36,7 +36,7 @@ func (c *conn) reserves(p *packets.Publish) bool {
 // origin returns the origin of a will. Whoever publishes the will of a lost node's client cannot know whether that node had.
 func (w *will) origin() *core.Origin {
 	cl := w.b.cluster
-	if cl == nil || w.b.journal.common != nil {
+	if cl == nil {
 		return nil
 	}
 	o := &core.Origin{Will: w.epoch, At: cl.state.now.Load()}
@@ -260,6 +260,9 @@ func (n *clusterNode) serveHas(ctx context.Context, r *codec.Reader) ([]byte, er
 		return nil, r.Err()
 	}
 	if err := n.gate.pass(ctx); err != nil { // what came from a node that was lost since is with its sessions
+		return nil, err
+	}
+	if err := n.adoptions.await(ctx); err != nil { // and those say what they had, where a store has them
 		return nil, err
 	}
 	return codec.AppendBool(newRecord(), n.state.origins.has(publisher, o, holder{kind: holderGroup, name: group})), nil

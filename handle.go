@@ -172,13 +172,19 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 		return
 	}
 	slot := ackSlot{id: id, typ: packets.TypePubComp}
-	if !s.core.Release(id) {
-		slot.code = packets.PacketIdentifierNotFound
-		c.answer(slot)
-		sc.soil(c)
-		return
+	if s.core.Release(id) {
+		s.core.Finish()
+	} else {
+		if c.version >= packets.V5 { // before, PUBCOMP has no way to say it
+			slot.code = packets.PacketIdentifierNotFound
+		}
+		if !s.durable || c.b.journal.common == nil {
+			c.answer(slot)
+			sc.soil(c)
+			return
+		}
+		s.noteOver(id) // a node that was lost may have freed it in the store, and not have said so
 	}
-	s.core.Finish()
 	if !s.durable || c.durability == DurabilityMemory {
 		c.answer(slot)
 		sc.soil(c)

@@ -141,6 +141,11 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		n.b.log.Warn("a session is not handed over: the store is away", "client_id", id, "error", err)
 		return answer(answerAway), nil
 	}
+	if n.state.origins.some() {
+		if err := n.c.Barrier(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return b, nil
 }
 

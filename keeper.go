@@ -91,7 +91,7 @@ func (k *keeper) keep(change func() []Op) {
 // write is called with k.mu held.
 func (k *keeper) write(ops []Op) {
 	if k.fence != (Fence{}) && len(ops) > 0 {
-		k.n.b.journal.common.write(ops[0].Space, k.fence, ops...)
+		k.n.b.journal.common.write(ops[0].Space, k.fence, nil, ops...)
 	}
 }
 

@@ -24,6 +24,7 @@ type keptSession struct {
 	top      uint64            // the greatest number there was
 	doubt    uint64            // entries up to this number may have been sent by a node that was lost, without a word about it
 	claimed  uint64            // epoch of the last claim; 0 once the client is known to have gone away after that
+	noted    uint64            // of entries up to this number it is agreed whether they may come again; see exactlyonce.go
 	received map[uint16]struct{}
 }
 
@@ -31,6 +32,13 @@ type keptSession struct {
 func (k *keptSession) suspend() {
 	if k.claimed != 0 {
 		k.doubt = k.top
+	}
+}
+
+// settle notes that no message comes again: what its exchange was is not known any more.
+func (k *keptSession) settle() {
+	for i := range k.entries {
+		k.entries[i].Fresh = false
 	}
 }
 
@@ -54,7 +62,7 @@ func (a *agreed) change(id string) *keptSession {
 	}
 	own := &keptSession{
 		gen: a.gen, expiry: k.expiry, away: k.away, subs: maps.Clone(k.subs), entries: slices.Clone(k.entries), gone: k.gone, top: k.top,
-		doubt: k.doubt, claimed: k.claimed, received: maps.Clone(k.received),
+		doubt: k.doubt, claimed: k.claimed, noted: k.noted, received: maps.Clone(k.received),
 	}
 	a.kept[id] = own
 	return own
@@ -84,7 +92,11 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 		o := a.owners[id]
 		mine := o != nil && o.home == node && epoch >= o.settled
 		if mine && has&(changedForget|changedOver) != 0 {
+			old := a.kept[id]
 			delete(a.kept, id)
+			if old != nil && has&changedOver == 0 {
+				a.keep(id).noted = old.noted
+			}
 		}
 		if mine && has&changedOver != 0 {
 			a.origins.publisherOver(id, a.now.Load()+1)
@@ -107,18 +119,6 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16) { a.origins.over(id, exchangeKey{packetID: packetID}, a.now.Load()+1) })
 	}
 	return r.Err()
-}
-
-// had notes that a session has a message that may come again.
-func (a *agreed) had(id string, e *core.Entry) {
-	if !e.Fresh || e.Msg.Origin == nil {
-		return
-	}
-	h := holder{kind: holderSession, name: id}
-	if e.Share != "" {
-		h = holder{kind: holderGroup, name: e.Share}
-	}
-	a.origins.agree(e.Msg.Publisher, e.Msg.Origin, h)
 }
 
 // apply applies the changes of one session. It tells of every message that came, and of every identifier of the client's that was taken or freed.

@@ -87,7 +87,9 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 		k.expiry, k.away, k.claimed = expiry, 0, epoch
 		if !isNew {
 			k.cut(from)
+			k.noted = min(k.noted, from)
 			for _, e := range tail {
+				a.had(id, &e)
 				k.add(e)
 			}
 		}

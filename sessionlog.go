@@ -14,7 +14,8 @@ func (l *sessionLog) Enqueued(e *core.Entry) {
 		st.write(entryOp(l.clientID, e))
 	}
 	if l.b.journal.common != nil {
-		(*session)(l).writeCommon(entryOp(l.clientID, e))
+		s := (*session)(l)
+		l.b.journal.common.write(sessionSpace(l.clientID), l.fence, s.noteEntry(e), entryOp(l.clientID, e))
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.enqueued((*session)(l), e)
@@ -96,7 +97,12 @@ func (l *sessionLog) identifier(id uint16, value []byte) {
 		st.write(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value})
 	}
 	if l.b.journal.common != nil {
-		(*session)(l).writeCommon(Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value})
+		op := Op{Space: sessionSpace(l.clientID), Key: receivedKey(id), Value: value}
+		if s := (*session)(l); value == nil {
+			s.noteOver(id, op)
+		} else {
+			s.writeCommon(op)
+		}
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.received((*session)(l), id, value != nil)

@@ -114,6 +114,7 @@ const (
 	cmdChanges
 	cmdBan
 	cmdCommon
+	cmdNotes
 )
 
 func command(kind byte) []byte { return append(newRecord(), kind) }
@@ -168,6 +169,8 @@ func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 		return result
 	case cmdCommon:
 		return a.applyCommon(node, r)
+	case cmdNotes:
+		return a.applyNotes(node, r)
 	default:
 		return fmt.Errorf("shoal: unknown command %d", kind)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -91,7 +90,7 @@ func once(s *client) {
 
 // The publisher's node is lost before anybody has heard of the message, which comes by another node then, to everybody.
 func TestPublisherLostBeforeRouting(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		r := rolesOf(t, c)
 		guest, lasting := connect(t, c, r.other, "guest", clean), connect(t, c, r.publisher, "lasting", expiry(600))
 		guest.subscribe(2, "t")
@@ -110,7 +109,7 @@ func TestPublisherLostBeforeRouting(t *testing.T) {
 
 // The publisher's node could have told all that it has the message, but not yet hand it to a subscriber's node: nobody may take it for published.
 func TestPublisherLostWhileRouting(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		r := rolesOf(t, c)
 		guest, near := connect(t, c, r.other, "guest", clean), connect(t, c, r.leader, "near", clean)
 		guest.subscribe(2, "t")
@@ -132,7 +131,7 @@ func TestPublisherLostAfterRouting(t *testing.T) {
 	for _, at := range []string{"other", "leader"} {
 		for _, moves := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/subscriber moves %t", at, moves), func(t *testing.T) {
-				in(t, func(t *testing.T, c *clustertest.Cluster) {
+				both(t, func(t *testing.T, c *clustertest.Cluster) {
 					r := rolesOf(t, c)
 					to := map[string]int{"other": r.other, "leader": r.leader}[at]
 					guest, low := connect(t, c, r.other, "guest", clean), connect(t, c, r.other, "low", clean)
@@ -177,7 +176,7 @@ func TestPublisherLostAfterRouting(t *testing.T) {
 func TestPublisherLostWithSubscribers(t *testing.T) {
 	for _, taken := range []bool{false, true} {
 		t.Run(fmt.Sprintf("taken %t", taken), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			both(t, func(t *testing.T, c *clustertest.Cluster) {
 				r := rolesOf(t, c)
 				lasting, guest := connect(t, c, r.publisher, "lasting", expiry(600)), connect(t, c, r.other, "guest", clean)
 				lasting.subscribe(2, "t")
@@ -207,8 +206,7 @@ func TestPublisherLostWithSubscribers(t *testing.T) {
 
 // The node where the publisher goes on is lost, too, before it has answered: the third goes on from there.
 func TestPublishersHeirLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(t, 5)
+	bothOf(t, 5, func(t *testing.T, c *clustertest.Cluster) {
 		first, second := rolesOf(t, c).publisher, rolesOf(t, c).other
 		var rest []int
 		for i := range 5 {
@@ -242,8 +240,7 @@ func TestPublishersHeirLost(t *testing.T) {
 func TestPublisherAndSubscriberLost(t *testing.T) {
 	for _, has := range []string{"nothing", "the message", "completed it"} {
 		t.Run(has, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := clustertest.New(t, 5)
+			bothOf(t, 5, func(t *testing.T, c *clustertest.Cluster) {
 				r := rolesOf(t, c)
 				lasting, watch := connect(t, c, r.other, "lasting", expiry(600)), connect(t, c, r.leader, "watch", clean)
 				lasting.subscribe(2, "t")
@@ -286,7 +283,7 @@ func TestPublisherLostWithGroup(t *testing.T) {
 	for _, lasts := range []bool{false, true} {
 		for round := range 4 { // the choice is by chance
 			t.Run(fmt.Sprintf("members last %t/%d", lasts, round), func(t *testing.T) {
-				in(t, func(t *testing.T, c *clustertest.Cluster) {
+				both(t, func(t *testing.T, c *clustertest.Cluster) {
 					r := rolesOf(t, c)
 					var members []*client
 					for i, node := range []int{r.other, r.leader} {
@@ -320,7 +317,7 @@ func TestPublisherLostWithGroup(t *testing.T) {
 
 // A retained message that comes again does not take the place of one that came after it.
 func TestRepetitionIsNotRetained(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		r := rolesOf(t, c)
 		pub, other := connect(t, c, r.publisher, "pub", expiry(600)), connect(t, c, r.other, "second", clean)
 		delay(c, r.publisher, r.other, r.leader)
@@ -338,7 +335,7 @@ func TestRepetitionIsNotRetained(t *testing.T) {
 
 // The publisher changes nodes, without a loss, while its message is still on its way, for longer than anything else waits.
 func TestPublisherMovesWhileMessageTravels(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		r := rolesOf(t, c)
 		guest := connect(t, c, r.other, "guest", clean)
 		guest.subscribe(2, "t")
@@ -355,7 +352,7 @@ func TestPublisherMovesWhileMessageTravels(t *testing.T) {
 // What comes with a packet identifier that was used before is another message, also when its first transmission was lost, and nobody takes
 // it for a repetition.
 func TestIdentifierUsedAgain(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
 		r := rolesOf(t, c)
 		guest, lasting := connect(t, c, r.other, "guest", clean), connect(t, c, r.other, "lasting", expiry(600))
 		guest.subscribe(2, "t")

@@ -24,9 +24,14 @@ func in(t *testing.T, fn func(t *testing.T, c *clustertest.Cluster), opts ...clu
 // both is in, once with sessions in the nodes' agreed order, and once in a store that all nodes share.
 func both(t *testing.T, fn func(t *testing.T, c *clustertest.Cluster), opts ...clustertest.Option) {
 	t.Helper()
-	t.Run("agreed order", func(t *testing.T) { in(t, fn, opts...) })
+	bothOf(t, 3, fn, opts...)
+}
+
+func bothOf(t *testing.T, nodes int, fn func(t *testing.T, c *clustertest.Cluster), opts ...clustertest.Option) {
+	t.Helper()
+	t.Run("agreed order", func(t *testing.T) { of(t, nodes, fn, opts...) })
 	t.Run("shared store", func(t *testing.T) {
-		in(t, fn, append(slices.Clone(opts), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))...)
+		of(t, nodes, fn, append(slices.Clone(opts), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))...)
 	})
 }
 

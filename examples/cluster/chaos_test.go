@@ -170,10 +170,6 @@ var processFaults = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Pause, ne
 // that was sent later.
 const notYet = history.Disorder
 
-// notWithRedis are the rules that a node that is given up while it has not answered a QoS 2 message may break: the client sends it again elsewhere, and what
-// is in a store that the nodes share does not say by which exchange it came.
-var notWithRedis = []history.Rule{history.ExactlyOnce, history.Repeated}
-
 // TestChaos holds that what clients of three processes see is what the guarantees say, under kill -9, SIGSTOP, and links that are cut, slow or reset, with
 // a file for each node and with a Redis for all. The seeds are always the same; or CHAOS_SEED names one, or, for as long as CHAOS_TIME says, they are
 // new.
@@ -187,11 +183,7 @@ func TestChaos(t *testing.T) {
 			t.Parallel()
 			p := startProcesses(t, 3, append(kinds[kind](t), "-data-dir", t.TempDir())...)
 			h := nemesis.RunOn(t, p, nemesis.Options{Seed: seed, Kinds: processFaults, Lasts: lasts, Wills: time.Second})
-			o := history.Options{Without: []history.Rule{notYet}}
-			if kind == "Redis" {
-				o.Without = append(o.Without, notWithRedis...)
-			}
-			nemesis.Verify(t, h, strings.ReplaceAll(t.Name(), "Chaos", "ChaosOfProcesses"), o)
+			nemesis.Verify(t, h, strings.ReplaceAll(t.Name(), "Chaos", "ChaosOfProcesses"), history.Options{Without: []history.Rule{notYet}})
 		})
 	}
 	both := func(t *testing.T, seed uint64) {

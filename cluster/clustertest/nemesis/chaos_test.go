@@ -59,16 +59,14 @@ func TestEachFault(t *testing.T) {
 	}
 }
 
-// All kinds together, with seeds that are always the same; or with the seed that CHAOS_SEED names; or, with new seeds, for as long as CHAOS_TIME
-// says.
-func TestChaos(t *testing.T) {
-	run := func(seed uint64) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed, 10*time.Second, proven...) })
-	}
+// seeds runs some seeds that are always the same; or the one that CHAOS_SEED names; or, for as long as CHAOS_TIME says, new ones.
+func seeds(t *testing.T, always uint64, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	one := func(seed uint64) { t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, seed) }) }
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err, "CHAOS_SEED")
-		run(seed)
+		one(seed)
 		return
 	}
 	if text := os.Getenv("CHAOS_TIME"); text != "" {
@@ -76,24 +74,39 @@ func TestChaos(t *testing.T) {
 		require.NoError(t, err, "CHAOS_TIME")
 		began := time.Now()
 		for seed := uint64(began.UnixMicro()); time.Since(began) < lasts && !t.Failed(); seed++ {
-			run(seed)
+			one(seed)
 		}
 		return
 	}
-	for seed := range uint64(2) {
-		run(seed)
+	for seed := range always {
+		one(seed)
 	}
 }
 
-// All kinds together, with sessions in a store that all nodes share. Whatever happens to the nodes, what they have acknowledged is there.
+// All kinds together.
+func TestChaos(t *testing.T) {
+	seeds(t, 2, func(t *testing.T, seed uint64) { chaos(t, seed, 10*time.Second, proven...) })
+}
+
+// All kinds together, with sessions in a store that all nodes share.
 func TestChaosWithSharedStore(t *testing.T) {
-	for seed := range uint64(2) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))
-				h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: append(slices.Clone(proven), nemesis.KillAll), Lasts: 10 * time.Second})
-				nemesis.Verify(t, h, t.Name(), history.Options{Without: []history.Rule{history.WillLost}}) // wills are lost with all nodes
-			})
-		})
-	}
+	seeds(t, 2, func(t *testing.T, seed uint64) { chaosWithSharedStore(t, seed, history.Options{}, proven...) })
+}
+
+// Also when all nodes are lost at once, and what they agreed on with them, the store has what they have acknowledged. Wills are gone then, and it is not
+// known which messages have been sent before that are sent again.
+func TestChaosWithSharedStoreAlone(t *testing.T) {
+	o := history.Options{Without: []history.Rule{history.WillLost, history.ExactlyOnce, history.Repeated}}
+	seeds(t, 1, func(t *testing.T, seed uint64) {
+		chaosWithSharedStore(t, seed, o, append(slices.Clone(proven), nemesis.KillAll)...)
+	})
+}
+
+func chaosWithSharedStore(t *testing.T, seed uint64, o history.Options, kinds ...nemesis.Kind) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))
+		h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: kinds, Lasts: 10 * time.Second})
+		nemesis.Verify(t, h, t.Name(), o)
+	})
 }

@@ -1,0 +1,127 @@
+package shoal
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// noted is a session of this node's, in a store that all nodes share.
+func noted(t *testing.T, a *agreed) *session {
+	t.Helper()
+	s := a.n.b.newSession("x")
+	s.fence = Fence{Epoch: 4, Step: 2}
+	a.owners["x"] = &owner{node: "self", home: "self", epoch: 9, settled: 4, since: 2}
+	a.keep("x").expiry = 60
+	return s
+}
+
+func entryFrom(publisher string, seq, at uint64) *core.Entry {
+	return &core.Entry{Seq: seq, Fresh: true, Msg: &core.Message{Publisher: publisher, Origin: &core.Origin{PacketID: 7, At: at}}}
+}
+
+func over(publisher string) []byte {
+	return codec.AppendUint(codec.AppendString([]byte{noteOver}, publisher), 7)
+}
+
+func (a *agreed) apply(node string, notes ...[]byte) any {
+	cmd := command(cmdNotes)
+	for _, note := range notes {
+		cmd = append(cmd, note...)
+	}
+	return (*stateMachine)(a.n).Apply(1, node, cmd)
+}
+
+// What a session has had is known until the exchange is over. An older note that comes again afterwards, since the session was written anew, does not
+// bring it back: the next message with the identifier would be taken for a repetition.
+func TestNotes(t *testing.T) {
+	a := newAgreed(t)
+	s := noted(t, a)
+	a.now.Store(100)
+	again := &core.Origin{PacketID: 7, At: 20, Again: 15}
+	has := func() bool { return a.origins.has("pub", again, holder{kind: holderSession, name: "x"}) }
+	require.Nil(t, a.apply("self", s.noteEntry(entryFrom("pub", 3, 10))))
+	require.True(t, has())
+	require.Nil(t, a.apply("self", over("pub")))
+	require.False(t, has())
+	require.Nil(t, a.apply("self", s.noteEntry(entryFrom("pub", 3, 10))))
+	require.False(t, has())
+	require.Nil(t, a.apply("self", s.noteEntry(entryFrom("pub", 4, 12))))
+	require.True(t, has())
+}
+
+// What a node notes of a session that is not its own, or not any more, is void.
+func TestNotesOfAnother(t *testing.T) {
+	a := newAgreed(t)
+	s := noted(t, a)
+	note := s.noteEntry(entryFrom("pub", 3, 10))
+	require.Nil(t, a.apply("other", note))
+	s.fence.Step++
+	require.Nil(t, a.apply("self", s.noteEntry(entryFrom("pub", 3, 10))))
+	require.Empty(t, a.origins.by)
+	require.Nil(t, s.noteEntry(&core.Entry{Seq: 1, Msg: &core.Message{}}), "there is nothing to note")
+	require.Error(t, a.apply("self", []byte{77}).(error))
+}
+
+// heldStore commits, and has what is agreed wait for a word.
+type heldStore struct {
+	FencedStorage
+	stale []string
+}
+
+func (h *heldStore) CommitFenced(context.Context, []Op, map[string]Fence) ([]string, error) {
+	return h.stale, nil
+}
+
+// Whoever waits for the store waits for what is agreed after that, too, also when nothing is left to be stored.
+func TestStoreWaitsForNotes(t *testing.T) {
+	store := new(heldStore)
+	j := newCommonLog(store, newAgreed(t).n.b.log)
+	var agreed []*acceptance
+	var noted [][]byte
+	j.note = func(notes [][]byte, wait *acceptance) {
+		wait.add()
+		agreed, noted = append(agreed, wait), append(noted, notes...)
+	}
+	j.stale = func(_ []staleSpace, done func(packets.ReasonCode)) { done(packets.Success) }
+	results := make(chan packets.ReasonCode, 3)
+	wait := func() {
+		a := newAcceptance()
+		a.then = func(c packets.ReasonCode) { results <- c }
+		j.await(a)
+		a.finish(packets.Success)
+	}
+	wait()
+	require.Equal(t, packets.Success, <-results, "there is nothing to wait for")
+
+	j.write("session/x", Fence{Epoch: 1}, []byte("old"))
+	j.write("session/x", Fence{Epoch: 2}, []byte("note"), Op{Space: "session/x", Key: []byte("q")})
+	wait()
+	require.False(t, j.commit(t.Context()))
+	require.Equal(t, [][]byte{[]byte("note")}, noted, "what was written before the session came here the last time is void")
+	wait()
+	require.False(t, j.commit(t.Context()))
+	require.Empty(t, results)
+	agreed[0].finish(packets.Success)
+	require.Equal(t, packets.Success, <-results)
+	require.Equal(t, packets.Success, <-results)
+
+	store.stale = []string{"session/x"}
+	j.write("session/x", Fence{Epoch: 2}, []byte("refused"), Op{Space: "session/x", Key: []byte("q")})
+	wait()
+	require.False(t, j.commit(t.Context()))
+	require.Equal(t, packets.Success, <-results)
+	require.Len(t, noted, 1)
+
+	store.stale = nil
+	j.write("session/x", Fence{Epoch: 3}, []byte("fails"))
+	wait()
+	require.False(t, j.commit(t.Context()))
+	agreed[1].finish(packets.ServerUnavailable)
+	require.Equal(t, packets.ServerUnavailable, <-results)
+}
