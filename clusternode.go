@@ -55,9 +55,10 @@ type clusterNode struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, whenever serving may have changed
 	peers   map[string]*peerQueue
-	live    map[string]Node   // as discovery sees it
-	wills   map[willKey]*will // adopted
-	lapsed  *time.Timer       // while there is no lease
+	live    map[string]Node      // as discovery sees it
+	wills   map[willKey]*will    // adopted
+	passing map[string][]passing // by shared group
+	lapsed  *time.Timer          // while there is no lease
 
 	life   context.Context
 	cancel context.CancelFunc
@@ -67,6 +68,7 @@ type clusterNode struct {
 func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n := &clusterNode{
 		b: b, c: c, changed: make(chan struct{}), peers: make(map[string]*peerQueue), live: make(map[string]Node), wills: make(map[willKey]*will),
+		passing: make(map[string][]passing),
 	}
 	n.self, _ = c.Self() // New has checked it
 	n.state.init(n)

@@ -48,7 +48,9 @@ func (n *clusterNode) pickNearest(sc *scratch, local *group, name string, online
 		return true
 	}
 	if all > 0 {
-		n.b.deliverShared(sc, local)
+		if !n.b.deliverShared(sc, local) && sc.leaving {
+			n.passLater(&sc.r, name)
+		}
 		return true
 	}
 	return false

@@ -132,7 +132,7 @@ func (n *clusterNode) moveIn(s *session, o *owner, epoch uint64) {
 		}
 		return
 	}
-	s.epoch, s.fence = epoch, o.fence()
+	s.epoch, s.fence, s.arriving = epoch, o.fence(), false
 	s.setDurable(true)
 	s.writeWhole()
 	if s.conn == nil && s.timer == nil {

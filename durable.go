@@ -72,7 +72,7 @@ func (s *session) logMeta() {
 func appendMeta(b []byte, s *session) []byte {
 	var away int64
 	if s.conn == nil && !s.away.IsZero() {
-		away = s.away.Unix()
+		away = s.away.Add(time.Second - 1).Unix() // what is due a while after that never comes early
 	}
 	return codec.AppendUint(codec.AppendUint(b, uint64(s.expiry)), uint64(away))
 }

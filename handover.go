@@ -163,7 +163,7 @@ func (s *session) handOver(kept uint64) []byte {
 	if s.ended || s.conn != nil {
 		return answer(answerNone)
 	}
-	s.moving = true
+	s.moving, s.movingSince = true, time.Now()
 	b := codec.AppendBool(codec.AppendUint(answer(answerSession), kept), s.doubtful)
 	count := 0
 	var entries []byte
@@ -179,6 +179,13 @@ func (s *session) handOver(kept uint64) []byte {
 		b = codec.AppendUint(b, uint64(id))
 	}
 	return b
+}
+
+// travels reports whether the session is being moved from here or to here. What comes for a shared group comes to one of the two nodes alone: it would not
+// go with the session from the old one, and from the new one not back, if the move fails. The move from here has failed, or is going to, when
+// it has lasted. The caller holds s.mu.
+func (s *session) travels() bool {
+	return s.arriving || (s.moving && time.Since(s.movingSince) < moveTimeout)
 }
 
 // gather lets everything that any node has routed to this one arrive. A node that does not answer, and is not given up either, holds the session where

@@ -10,8 +10,8 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// A message for a shared group that comes to a node whose last member has just left, or is away while others are online, is passed on. That
-// is asked of the other node and not forwarded to it: a node that accepted what it received only when another had accepted what it passed on
+// A message for a shared group that comes to a node whose last member has just left, or is on its way to another node, or is away while others are
+// online, is passed on. That is asked of the other node and not forwarded to it: a node that accepted what it received only when another had accepted what it passed on
 // would wait, with two of them, for ever, since nodes accept in order.
 
 // passing is a message to be passed on.
@@ -19,12 +19,14 @@ type passing struct {
 	msg   *core.Message
 	group string
 	wait  *acceptance
+	until time.Time // then it is given up
 }
 
 const (
 	passPause   = 50 * time.Millisecond
 	passTimeout = 5 * time.Second // of one question
-	passTries   = 100
+	// passPatience is how long a node tries to pass a message on before its publisher is told that it could not.
+	passPatience = 5 * time.Second
 )
 
 // Answers to callPass.
@@ -33,37 +35,69 @@ const (
 	passTaken             // one has the message
 )
 
-// passOn passes messages on, one after another, so that they stay in order.
-func (n *clusterNode) passOn(list []passing) {
-	for i := range list {
-		list[i].wait.finish(n.passOne(list[i].msg, list[i].group))
+// passLater passes the message in r on, behind those for the same group that are being passed on. What waits is bounded as its publishers are, which are
+// not answered before.
+func (n *clusterNode) passLater(r *routing, group string) {
+	a := r.acceptance()
+	a.add()
+	n.mu.Lock()
+	list, busy := n.passing[group]
+	n.passing[group] = append(list, passing{r.message(), group, a, time.Now().Add(passPatience)})
+	n.mu.Unlock()
+	if !busy {
+		n.wg.Go(func() { n.passOn(group) })
 	}
 }
 
-func (n *clusterNode) passOne(m *core.Message, group string) packets.ReasonCode {
-	for range passTries {
+// passOn passes messages for one group on, one after another, so that they stay in order.
+func (n *clusterNode) passOn(group string) {
+	for {
+		n.mu.Lock()
+		list := n.passing[group]
+		if len(list) == 0 {
+			delete(n.passing, group)
+			n.mu.Unlock()
+			return
+		}
+		p := list[0]
+		list[0] = passing{}
+		n.passing[group] = list[1:]
+		n.mu.Unlock()
+		p.wait.finish(n.passOne(&p))
+	}
+}
+
+func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
+	m, group := p.msg, p.group
+	for {
 		if n.life.Err() != nil {
 			return packets.ServerShuttingDown
 		}
-		rt := n.state.pickNode(group, n.self.Name)
+		rt, leaving := n.state.pickNode(group, n.self.Name), false
 		if rt == nil || rt.online == 0 {
-			if taken, code := n.giveToGroup(n.life, m, group); taken {
+			var taken bool
+			var code packets.ReasonCode
+			if taken, leaving, code = n.giveToGroup(n.life, m, group); taken {
 				return code
 			}
 		}
-		if rt == nil {
+		switch {
+		case rt != nil:
+			if n.askToTake(rt.node, m, group) {
+				return packets.Success
+			}
+		case !leaving:
 			n.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: m.QoS, Reason: DropSessionEnded})
 			return packets.Success
 		}
-		if n.askToTake(rt.node, m, group) {
-			return packets.Success
+		if time.Now().After(p.until) {
+			return packets.ImplementationSpecificError
 		}
 		select {
 		case <-time.After(passPause):
 		case <-n.life.Done():
 		}
 	}
-	return packets.ImplementationSpecificError
 }
 
 // askToTake asks a node to give a message to a member of a group.
@@ -94,7 +128,7 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	if !n.state.current(node, step) {
 		return nil, errGivenUp
 	}
-	taken, code := n.giveToGroup(ctx, m, group)
+	taken, _, code := n.giveToGroup(ctx, m, group)
 	switch {
 	case code.IsError():
 		return nil, fmt.Errorf("shoal: pass message on: %w", &Error{ReasonCode: code})
@@ -104,31 +138,33 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	return answer(passTaken), nil
 }
 
-// giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one.
-func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name string) (taken bool, code packets.ReasonCode) {
+// giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one, or one that is on its
+// way to another node.
+func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name string) (taken, leaving bool, code packets.ReasonCode) {
 	g := n.b.groups.get(name)
 	if g == nil {
-		return false, packets.Success
+		return false, false, packets.Success
 	}
 	sc := n.b.scratch()
 	p := publishOfMessage(m)
 	r := &sc.r
 	r.again(&p, m, sc.nano)
-	r.origin = m.Origin
+	r.origin, r.groupsOnly = m.Origin, true
 	taken = n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
 	a := r.wait
+	leaving = sc.leaving
 	sc.release()
 	if a == nil {
-		return taken, packets.Success
+		return taken, leaving, packets.Success
 	}
 	done := make(chan packets.ReasonCode, 1)
 	a.then = func(code packets.ReasonCode) { done <- code }
 	a.finish(packets.Success)
 	select {
 	case code = <-done:
-		return taken, code
+		return taken, leaving, code
 	case <-ctx.Done():
-		return taken, packets.ImplementationSpecificError
+		return taken, leaving, packets.ImplementationSpecificError
 	}
 }

@@ -43,14 +43,10 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	}
 	sc := n.b.scratch()
 	gate := n.gate.enter()
-	var passed []passing
 	for r.More() {
-		passed = n.receiveOne(sc, r, whole, passed)
+		n.receiveOne(sc, r, whole)
 	}
 	n.gate.leave(gate)
-	if len(passed) > 0 {
-		n.wg.Go(func() { n.passOn(passed) })
-	}
 	if r.Err() != nil {
 		n.b.log.Error("messages from another node are damaged", "node", node, "error", r.Err())
 	}
@@ -104,11 +100,11 @@ func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
 	return f
 }
 
-// receiveOne routes one forwarded message to the sessions of this node. It appends to passed what is to be passed on.
-func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance, passed []passing) []passing {
+// receiveOne routes one forwarded message to the sessions of this node.
+func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
 	f := readForwarded(rd, sc.nano)
 	if rd.Err() != nil {
-		return passed
+		return
 	}
 	p, groups := &f.p, f.groups
 	r := &sc.r
@@ -125,10 +121,8 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	n.b.metrics.fromNodes.Add(1)
 	sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
 	n.b.routeLocal(sc, groups)
-	for _, g := range others {
-		a := r.acceptance()
-		a.add()
-		passed = append(passed, passing{r.message(), g, a})
+	for _, g := range append(others, sc.untaken...) {
+		n.passLater(r, g)
 		n.state.tookForGroup(r, g)
 	}
 	n.b.awaitStored(r)
@@ -138,5 +132,4 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		a.finish(packets.Success)
 	}
 	r.p = nil
-	return passed
 }

@@ -164,7 +164,7 @@ func (b *Broker) awaitStored(r *routing) {
 // between nodes; picked, if not nil, names the groups that another node has chosen this one for.
 func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 	r := &sc.r
-	sc.overlap, sc.locals = sc.overlap[:0], sc.locals[:0]
+	sc.overlap, sc.locals, sc.untaken = sc.overlap[:0], sc.locals[:0], sc.untaken[:0]
 	for _, t := range sc.matches {
 		switch t := t.(type) {
 		case *subscription:
@@ -186,7 +186,9 @@ func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 		case *group:
 			if b.cluster == nil || slices.Contains(picked, t.name) {
 				matched = true
-				b.deliverShared(sc, t)
+				if !b.deliverShared(sc, t) && sc.leaving {
+					sc.untaken = append(sc.untaken, t.name)
+				}
 			}
 		}
 	}
@@ -252,9 +254,6 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 		return false
 	}
 	qos = min(qos, r.qos()) // [MQTT-3.8.4-8]
-	if share != "" && r.origin != nil {
-		b.cluster.state.tookForGroup(r, share)
-	}
 	if r.seen && share == "" && (qos == 0 || sub.local != nil) {
 		return false
 	}
@@ -270,7 +269,11 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if b.cfg.perSubscription {
 		filter = sub.filter
 	}
-	return sub.s.deliverQueued(sc, core.Entry{Msg: r.message(), QoS: qos, Retain: retain, SubIDs: ids, Share: share}, filter)
+	taken := sub.s.deliverQueued(sc, core.Entry{Msg: r.message(), QoS: qos, Retain: retain, SubIDs: ids, Share: share}, filter)
+	if taken && share != "" && r.origin != nil {
+		b.cluster.state.tookForGroup(r, share)
+	}
+	return taken
 }
 
 func (b *Broker) mayDeliver(sub *subscription, r *routing) bool {
@@ -329,6 +332,14 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	defer s.mu.Unlock()
 	if s.ended {
 		return false
+	}
+	if e.Share != "" && s.travels() {
+		sc.leaving = true
+		return false
+	}
+	if sc.r.groupsOnly && s.hasShared(e.Msg.ID, e.Share) { // it had come here by a node that was lost before it could say so
+		sc.r.store = sc.r.store || s.durable
+		return true
 	}
 	if sc.r.origin != nil && !s.takesFirst(sc, &e, filter) {
 		sc.r.store = sc.r.store || s.durable || s.collecting

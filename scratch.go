@@ -21,6 +21,8 @@ type scratch struct {
 	matches []target
 	remote  []*route
 	overlap []*subscription
+	untaken []string // shared groups of this node whose members are on their way to other nodes
+	leaving bool     // one is; see deliverShared
 	locals  []*Subscription
 	soiled  []*conn
 	peers   []*peerQueue

@@ -22,23 +22,25 @@ type session struct {
 	// several is set when the session has more than one subscription, so that a message may match more than once.
 	several atomic.Bool
 
-	mu      sync.Mutex // taken before conn.mu; never held across I/O or user code
-	core    *core.Session
-	conn    *conn         // nil while away
-	ended   bool          // nothing may be delivered or changed any more
-	cleared chan struct{} // made when the session ends, closed when its subscriptions no longer match
-	expiry  uint32
-	epoch   uint64 // of the ownership, in a cluster
-	durable bool   // the journal keeps it; see setDurable
-	storing bool   // QoS 2 messages wait until they are kept
-	away    time.Time
-	subs    map[string]*subscription
-	will    *will
-	timer   *time.Timer // of expiry, while away
-	moving  bool        // it has been handed to another node; it only collects
-	moved   bool        // and is there now
+	mu          sync.Mutex // taken before conn.mu; never held across I/O or user code
+	core        *core.Session
+	conn        *conn         // nil while away
+	ended       bool          // nothing may be delivered or changed any more
+	cleared     chan struct{} // made when the session ends, closed when its subscriptions no longer match
+	expiry      uint32
+	epoch       uint64 // of the ownership, in a cluster
+	durable     bool   // the journal keeps it; see setDurable
+	storing     bool   // QoS 2 messages wait until they are kept
+	away        time.Time
+	subs        map[string]*subscription
+	will        *will
+	timer       *time.Timer // of expiry, while away
+	moving      bool        // it has been handed to another node; it only collects
+	movingSince time.Time
+	moved       bool // and is there now
 	// collecting: its state is still on its way from another node; collected is what has come for it meanwhile.
 	collecting bool
+	arriving   bool // the move that brings it here is not agreed, nor about to be
 	collected  []core.Entry
 	leaving    *conn         // the last connection, until it has stopped
 	exchanged  chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits

@@ -87,8 +87,10 @@ func (g *group) count() (online, all int) {
 	return online, len(g.members)
 }
 
-// deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message.
+// deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message; if not, sc.leaving says that one would have,
+// and is on its way to another node.
 func (b *Broker) deliverShared(sc *scratch, g *group) bool {
+	sc.leaving = false
 	var buf [4]*subscription
 	tried := buf[:0]
 	c := chooser{b.strategyOf(g.name), sc.r.publisher}
@@ -120,6 +122,12 @@ func (s *session) takeLeft() []core.Entry {
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
 	})
 	return left
+}
+
+// hasShared reports whether a message is in the session by a shared group. The caller holds s.mu.
+func (s *session) hasShared(id msgID, share string) (has bool) {
+	s.core.Entries(func(e *core.Entry) { has = has || (e.Msg.ID == id && e.Share == share) })
+	return has
 }
 
 func shareable(e *core.Entry) bool {

@@ -140,7 +140,7 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, c claimResult, 
 			}
 		})
 		enc.entries(tail)
-		s.epoch = c.epoch
+		s.epoch, s.arriving = c.epoch, false
 		s.setDurable(expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()
@@ -286,7 +286,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	b := n.b
 	s := b.newSession(id)
 	s.expiry = offer.Uint32()
-	s.collecting = true
+	s.collecting, s.arriving = true, true
 	var subs []*subscription
 	for range offer.Count() {
 		sub, err := b.readSubscription(offer)

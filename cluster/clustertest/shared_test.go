@@ -120,3 +120,99 @@ func TestSharedSurvivesNodeLoss(t *testing.T) {
 		}
 	})
 }
+
+// publishers publish to a shared group, on several nodes, at a pace, until end.
+type publishers struct {
+	pubs []*client
+	wg   sync.WaitGroup
+	stop chan struct{}
+	sent []int
+}
+
+func startPublishers(t *testing.T, c *clustertest.Cluster, nodes ...int) *publishers {
+	p := &publishers{stop: make(chan struct{}), sent: make([]int, len(nodes))}
+	for i, node := range nodes {
+		pub := connect(t, c, node, fmt.Sprint("pub", i), clean)
+		p.pubs = append(p.pubs, pub)
+		p.wg.Go(func() {
+			for {
+				select {
+				case <-p.stop:
+					return
+				case <-time.After(30 * time.Millisecond):
+				}
+				p.sent[i]++
+				pub.send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(p.sent[i]), Payload: fmt.Append(nil, i, "/", p.sent[i])})
+			}
+		})
+	}
+	return p
+}
+
+// end returns the payloads that were accepted.
+func (p *publishers) end(t *testing.T) map[string]bool {
+	close(p.stop)
+	p.wg.Wait()
+	accepted := make(map[string]bool)
+	for i, pub := range p.pubs {
+		for n := range p.sent[i] {
+			ack := expect[*packets.PubAck](pub)
+			if ack.ReasonCode == packets.Success {
+				accepted[fmt.Sprint(i, "/", n+1)] = true
+			}
+		}
+	}
+	require.NotEmpty(t, accepted)
+	return accepted
+}
+
+// Guarantees 4 and 7: what is published for a shared group while its only member is being moved goes with it, wherever it was published; and also if the
+// move fails, because the new node is lost, at any moment.
+func TestSharedWhileMemberMoves(t *testing.T) {
+	for lostAfter := range 8 {
+		after := time.Duration(lostAfter) * 190 * time.Millisecond
+		name := fmt.Sprint("new node lost after ", after)
+		if lostAfter == 0 {
+			name = "moves"
+		}
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, c *clustertest.Cluster) {
+				r := rolesOf(t, c)
+				from, to := r.other, r.publisher
+				member := connect(t, c, from, "member", expiry(600))
+				member.subscribe(1, "$share/g/t")
+				member.leave()
+				time.Sleep(200 * time.Millisecond)
+				const way = 200 * time.Millisecond
+				c.Network().SetDelay(c.Node(from).Name, c.Node(to).Name, way)
+				p := startPublishers(t, c, from, r.leader)
+				again := dial(t, c, to)
+				again.sendConnect("member", expiry(600))
+				began := time.Now()
+				if lostAfter == 0 {
+					ack := expect[*packets.ConnAck](again)
+					require.Equal(t, packets.Success, ack.ReasonCode, "%v", ack.Properties.ReasonString)
+					require.True(t, ack.SessionPresent)
+					require.Greater(t, time.Since(began), 5*way, "it has taken its time")
+					time.Sleep(time.Second)
+				} else {
+					time.Sleep(after)
+					c.Kill(to)
+					time.Sleep(4 * time.Second)
+				}
+				want := p.end(t)
+				if lostAfter > 0 {
+					again = connect(t, c, r.leader, "member", expiry(600))
+					require.True(t, again.ack.SessionPresent)
+				}
+				had := make(map[string]bool)
+				for len(want) > 0 {
+					m := again.receive()
+					require.True(t, m.Dup || !had[string(m.Payload)], "%s came twice", m.Payload)
+					had[string(m.Payload)] = true
+					delete(want, string(m.Payload))
+				}
+			})
+		})
+	}
+}
