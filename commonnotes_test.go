@@ -125,3 +125,29 @@ func TestStoreWaitsForNotes(t *testing.T) {
 	agreed[1].finish(packets.ServerUnavailable)
 	require.Equal(t, packets.ServerUnavailable, <-results)
 }
+
+// What came to the new home of a session while that was being moved is noted with the move, and what was noted before that is void then is not.
+func TestMoveNotes(t *testing.T) {
+	a := newAgreed(t)
+	a.now.Store(100)
+	a.owners["x"] = &owner{node: "self", home: "other", epoch: 9, settled: 4}
+	k := a.keep("x")
+	k.expiry, k.noted, k.top = 60, 6, 6
+	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), "x"), 9)
+	cmd = codec.AppendBool(codec.AppendString(cmd, "other"), false)
+	enc := &changeEncoder{buf: codec.AppendUint(codec.AppendUint(cmd, 60), 4), msgs: make(map[*core.Message]uint64)}
+	e := entryFrom("pub", 5, 10)
+	e.Msg.TopicName = "t"
+	enc.entries([]core.Entry{*e})
+	require.Equal(t, true, (*stateMachine)(a.n).Apply(1, "self", enc.buf))
+	require.Equal(t, uint64(5), a.kept["x"].noted)
+	require.True(t, a.origins.has("pub", &core.Origin{PacketID: 7, At: 20, Again: 15}, holder{kind: holderSession, name: "x"}))
+}
+
+// An entry says that its message may come again for as long as it is there: it is written anew when its session moves.
+func TestEntryStaysFresh(t *testing.T) {
+	a := newAgreed(t)
+	s := a.n.b.newSession("x")
+	s.core.Push(*entryFrom("pub", 0, 10))
+	s.core.Entries(func(e *core.Entry) { require.True(t, e.Fresh) })
+}

@@ -346,7 +346,9 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		return true
 	}
 	if sc.r.inherited != 0 {
-		e.Doubtful = s.doubtful && e.QoS == 1 // QoS 2 is not sent before it is kept, and then it would be here
+		// The lost node may have sent it, and the client have had it, before anybody else heard of it. QoS 2 is not sent before it is kept, and then it
+		// would be here.
+		e.Doubtful = e.QoS == 1
 	}
 	if s.move != nil && sc.r.durability != DurabilityMemory {
 		s.move.await(&sc.r)

@@ -225,12 +225,31 @@ func (b *builder) deliver(i int, e *Event, c *conn) {
 			before.repeats = append(before.repeats, i)
 			return
 		}
+		if later := b.laterOn(s, m, e.PacketID, c); later != nil {
+			later.repeats = append(later.repeats, i)
+			return
+		}
 	}
 	d := &delivery{m: m, conn: c, event: i, qos: e.QoS, dup: e.Dup, retain: e.Retain}
 	if e.QoS == 2 {
 		s.unreleased[e.PacketID] = d
 	}
 	s.deliveries = append(s.deliveries, d)
+}
+
+// laterOn returns the same delivery on a later connection of the client's. Who connects anew may still read what had come on the connection before; by
+// then the exchange may be over on the new one.
+func (b *builder) laterOn(s *session, m *message, packetID uint16, c *conn) *delivery {
+	last := s.conns[len(s.conns)-1]
+	if last == c || last.connack == none {
+		return nil
+	}
+	for _, d := range slices.Backward(s.deliveries) {
+		if d.m == m && d.conn.number > c.number && d.qos == 2 && b.h[d.event].PacketID == packetID {
+			return d
+		}
+	}
+	return nil
 }
 
 func (b *builder) subscription(i int, e *Event, c *conn) {

@@ -197,6 +197,18 @@ func TestExactlyOnce(t *testing.T) {
 			s.pub().pub2("m")
 			k.got2("m").got2("m", id(2))
 		}, nil},
+		{"read late on the connection before", func(s *script) {
+			k := s.keeper("k", "t")
+			s.pub().pub2("m")
+			k.open(keep, present).got2("m", dup)
+			k.got("m", 2)
+		}, nil},
+		{"with another identifier on the connection before", func(s *script) {
+			k := s.keeper("k", "t")
+			s.pub().pub2("m")
+			k.open(keep, present).got2("m", dup)
+			k.got("m", 2, id(2))
+		}, one(history.ExactlyOnce)},
 		{"in another session", func(s *script) {
 			k := s.keeper("k", "t")
 			s.pub().pub2("m")
@@ -272,6 +284,21 @@ func TestPacketIdentifier(t *testing.T) {
 func TestDisorder(t *testing.T) {
 	run(t, []scenario{
 		{"in order", func(s *script) { k := s.keeper("k", "t"); s.pub().pub1("1").pub1("2"); k.got("1", 1).got("2", 1) }, nil},
+		{"first sent while unsubscribed, and sent again", func(s *script) {
+			k, p := s.keeper("k", "t").unsub("t"), s.as("p", "n1").open(keep).sends("1", 1)
+			k.sub("t", 1)
+			p.sends("2", 1)
+			k.got("2", 1)
+			p.drop().open(keep, present).sends("1", 1, dup, id(1)).sends("2", 1, dup, id(2))
+			k.got("1", 1, id(2))
+		}, nil},
+		{"first sent while subscribed, and sent again", func(s *script) {
+			k, p := s.keeper("k", "t"), s.as("p", "n1").open(keep).sends("1", 1)
+			p.sends("2", 1)
+			k.got("2", 1)
+			p.drop().open(keep, present).sends("1", 1, dup, id(1)).sends("2", 1, dup, id(2))
+			k.got("1", 1, id(2))
+		}, one(history.Disorder)},
 		{"out of order", func(s *script) { k := s.keeper("k", "t"); s.pub().pub1("1").pub1("2"); k.got("2", 1).got("1", 1) }, one(history.Disorder)},
 		{"subscribed in between, and sent again", func(s *script) {
 			p := s.as("pub", "n1").open(keep).sends("1", 1, id(1))

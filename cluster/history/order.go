@@ -60,11 +60,12 @@ func (c *checker) precedes(a, b *message) bool {
 	return true
 }
 
-// sentAgain reports whether the late message may have come because it was sent once more, behind the other: the subscription was made after it had been
-// sent first.
+// sentAgain reports whether the late message may have come because it was sent once more, behind the other: it is not certain that there was a
+// subscription when it was sent first.
 func sentAgain(s *session, late, early *delivery) bool {
+	first := late.m.firstSent()
 	for _, sub := range s.matching(late.m.topic) {
-		if sub.sent < late.m.firstSent() {
+		if sub.acked != none && sub.acked < first && sub.ended > first {
 			return false
 		}
 	}

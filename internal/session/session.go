@@ -176,7 +176,6 @@ func (s *Session) push(e Entry) {
 	s.bytes += e.Msg.Cost()
 	p := s.out.push(e)
 	s.log.Enqueued(p)
-	p.Fresh = false
 }
 
 func (s *Session) dropOldest() bool {
