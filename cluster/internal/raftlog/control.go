@@ -57,7 +57,7 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 	case opPropose:
 		return nil, l.applyHere(body)
 	case opNodeUp:
-		return nil, l.serveNodeUp(body)
+		return nil, l.serveNodeUp(ctx, body)
 	case opLeave:
 		return nil, l.serveLeave(body)
 	case opRenew:

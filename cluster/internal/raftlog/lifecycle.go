@@ -62,7 +62,7 @@ func (l *Log) stayUp(ctx context.Context) {
 // NewIncarnation returns an incarnation for a node that starts now: its time, in microseconds.
 func NewIncarnation() uint64 { return uint64(time.Now().UnixMicro()) }
 
-func (l *Log) serveNodeUp(body []byte) error {
+func (l *Log) serveNodeUp(ctx context.Context, body []byte) error {
 	applied, body, err := nodecodec.Uvarint(body)
 	if err != nil {
 		return errRequest
@@ -84,7 +84,7 @@ func (l *Log) serveNodeUp(body []byte) error {
 	if applied+nearlyLevel < l.fsm.watch.applied.Load() {
 		return errCatchingUp
 	}
-	if err := r.admit(n.Name); err != nil {
+	if err := r.admit(ctx, n.Name); err != nil {
 		return err
 	}
 	return l.applyHere(encodeNodeUp(n))

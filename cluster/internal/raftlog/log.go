@@ -92,6 +92,7 @@ type Log struct {
 	misfit       atomic.Uint64 // the level of a cluster that has refused this node
 	renewNow     chan struct{} // capacity 1
 	peersChanged chan struct{} // capacity 1
+	voting       chan struct{} // capacity 1: full while a node is made a voter
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -117,6 +118,7 @@ func Start(cfg Config) (*Log, error) {
 		barriers:     barriers{wake: make(chan struct{}, 1)},
 		renewNow:     make(chan struct{}, 1),
 		peersChanged: make(chan struct{}, 1),
+		voting:       make(chan struct{}, 1),
 		changed:      make(chan struct{}),
 	}
 	l.pact.began = time.Now()

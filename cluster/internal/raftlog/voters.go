@@ -86,12 +86,32 @@ func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Tim
 		}
 		errs = append(errs, r.invite(ctx, name, addr))
 	}
-	errs = append(errs, r.promote(servers, live), r.raise(servers))
+	errs = append(errs, r.promote(ctx, live), r.raise(servers))
 	return errors.Join(errs...)
 }
 
+// alone calls fn with raft's servers while no other node is made a voter: of several that come up together, each would find a place free that they
+// cannot all have.
+func (l *Log) alone(ctx context.Context, fn func(servers []raft.Server) error) error {
+	select {
+	case l.voting <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.voting }()
+	servers, err := l.servers()
+	if err != nil {
+		return err
+	}
+	return fn(servers)
+}
+
 // promote makes a voter of a node that is up and was one too many, when a voter has gone.
-func (r *reign) promote(servers []raft.Server, live map[string]string) error {
+func (r *reign) promote(ctx context.Context, live map[string]string) error {
+	return r.log.alone(ctx, func(servers []raft.Server) error { return r.promoteOneOf(servers, live) })
+}
+
+func (r *reign) promoteOneOf(servers []raft.Server, live map[string]string) error {
 	if countVoters(servers) >= r.log.cfg.Voters {
 		return nil
 	}
@@ -184,11 +204,11 @@ func (r *reign) invite(ctx context.Context, name, addr string) error {
 }
 
 // admit makes a voter of a node that has caught up, unless there are enough.
-func (r *reign) admit(name string) error {
-	servers, err := r.log.servers()
-	if err != nil {
-		return err
-	}
+func (r *reign) admit(ctx context.Context, name string) error {
+	return r.log.alone(ctx, func(servers []raft.Server) error { return r.admitOneOf(servers, name) })
+}
+
+func (r *reign) admitOneOf(servers []raft.Server, name string) error {
 	for _, s := range servers {
 		switch {
 		case string(s.ID) != name:
