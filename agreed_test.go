@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -366,6 +367,43 @@ func TestOfferWaitsForTheStep(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, answers, 2)
 		n.cancel()
+	})
+}
+
+// Guarantee 8: what comes back from a lost node goes on in order, also when its heirs change while the first of it waits for the node to be back.
+func TestWhatComesBackStaysInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newAgreed(t).n
+		n.up.Store(true)
+		for _, node := range []string{"self", "x", "y"} {
+			n.state.enter(node, member{})
+		}
+		sent := n.c.(idle).forwarded
+		for _, payload := range []string{"1", "2"} {
+			sc := n.b.scratch()
+			p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte(payload)}
+			sc.r.begin(&p, "publisher", nil, sc)
+			n.peer("x").send(sc, nil)
+			sc.r.wait.then = func(packets.ReasonCode) {}
+			sc.release()
+		}
+		first, second := (*sent)[0], (*sent)[1]
+		*sent = nil
+		n.state.heirs["x"] = heir{[]string{"x"}, 9} // it was back at once
+		first.done(ErrNodeLost)
+		synctest.Wait()
+		n.state.mu.Lock()
+		n.state.heirs["x"] = heir{[]string{"y"}, 11} // and was lost again
+		n.state.mu.Unlock()
+		second.done(ErrNodeLost)
+		time.Sleep(time.Second)
+		require.Len(t, *sent, 2)
+		for i, f := range *sent {
+			require.Equal(t, "y", f.node)
+			require.Equal(t, []string{fmt.Sprint(i + 1)}, f.payloads(t))
+			f.done(nil)
+		}
+		n.wg.Wait()
 	})
 }
 

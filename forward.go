@@ -87,6 +87,7 @@ const (
 	forwardGroupsOnly = 1 << 6 // everybody but the groups has had it
 	forwardInherited  = 1 << 7 // for sessions alone that were adopted from a lost node
 	forwardOrigin     = 1 << 8
+	forwardDoubtful   = 1 << 9
 )
 
 // send appends the message to what is going to the node.
@@ -144,6 +145,9 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	}
 	if r.inherited != 0 {
 		flags |= forwardInherited
+	}
+	if r.doubtful {
+		flags |= forwardDoubtful
 	}
 	b = append(codec.AppendUint(b, flags), byte(r.durability))
 	if r.inherited != 0 {

@@ -20,6 +20,8 @@ type passing struct {
 	group string
 	wait  *acceptance
 	until time.Time // then it is given up
+	// doubtful: somebody of the group may have had it.
+	doubtful bool
 }
 
 const (
@@ -42,7 +44,7 @@ func (n *clusterNode) passLater(r *routing, group string) {
 	a.add()
 	n.mu.Lock()
 	list, busy := n.passing[group]
-	n.passing[group] = append(list, passing{r.message(), group, a, time.Now().Add(passPatience)})
+	n.passing[group] = append(list, passing{r.message(), group, a, time.Now().Add(passPatience), r.doubtful})
 	n.mu.Unlock()
 	if !busy {
 		n.wg.Go(func() { n.passOn(group) })
@@ -77,13 +79,13 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 		if rt == nil || rt.online == 0 {
 			var taken bool
 			var code packets.ReasonCode
-			if taken, leaving, code = n.giveToGroup(n.life, m, group); taken {
+			if taken, leaving, code = n.giveToGroup(n.life, m, group, p.doubtful); taken {
 				return code
 			}
 		}
 		switch {
 		case rt != nil:
-			if n.askToTake(rt.node, m, group) {
+			if n.askToTake(rt.node, p) {
 				return packets.Success
 			}
 		case !leaving:
@@ -101,11 +103,13 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 }
 
 // askToTake asks a node to give a message to a member of a group.
-func (n *clusterNode) askToTake(node string, m *core.Message, group string) bool {
+func (n *clusterNode) askToTake(node string, p *passing) bool {
+	m := p.msg
 	ctx, cancel := context.WithTimeout(n.life, passTimeout)
 	defer cancel()
 	req := codec.AppendFixed64(request(callPass), n.adoptions.taken.Load())
-	b, err := n.c.Call(ctx, node, appendMessage(codec.AppendString(req, group), m))
+	req = codec.AppendBool(codec.AppendString(req, p.group), p.doubtful)
+	b, err := n.c.Call(ctx, node, appendMessage(req, m))
 	if err != nil {
 		n.b.log.Debug("a message for a shared group was not passed on", "node", node, "topic", m.TopicName, "error", err)
 		return false
@@ -116,7 +120,7 @@ func (n *clusterNode) askToTake(node string, m *core.Message, group string) bool
 
 // takePassed answers callPass.
 func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Reader) ([]byte, error) {
-	step, group := r.Fixed64(), r.String()
+	step, group, doubtful := r.Fixed64(), r.String(), r.Bool()
 	m := readMessage(r)
 	if r.Err() != nil {
 		return nil, r.Err()
@@ -128,7 +132,7 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	if !n.state.current(node, step) {
 		return nil, errGivenUp
 	}
-	taken, _, code := n.giveToGroup(ctx, m, group)
+	taken, _, code := n.giveToGroup(ctx, m, group, doubtful)
 	switch {
 	case code.IsError():
 		return nil, fmt.Errorf("shoal: pass message on: %w", &Error{ReasonCode: code})
@@ -140,7 +144,7 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 
 // giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one, or one that is on its
 // way to another node.
-func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name string) (taken, leaving bool, code packets.ReasonCode) {
+func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name string, doubtful bool) (taken, leaving bool, code packets.ReasonCode) {
 	g := n.b.groups.get(name)
 	if g == nil {
 		return false, false, packets.Success
@@ -149,7 +153,7 @@ func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name str
 	p := publishOfMessage(m)
 	r := &sc.r
 	r.again(&p, m, sc.nano)
-	r.origin, r.groupsOnly = m.Origin, true
+	r.origin, r.groupsOnly, r.doubtful = m.Origin, true, doubtful
 	taken = n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
 	a := r.wait

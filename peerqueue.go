@@ -20,6 +20,8 @@ type peerQueue struct {
 	settled     chan struct{} // closed when outstanding or holds fall; nil when nobody waits
 	sent, done  uint64        // batches
 	holds       int           // lost nodes of which this is the heir: what is left of theirs goes first
+	returned    []*outgoing   // that the node, which was lost, has not accepted, in order
+	returning   bool          // they are being sent elsewhere
 }
 
 // outgoing is one batch on its way.
@@ -114,9 +116,7 @@ func (p *peerQueue) accepted(o *outgoing, err error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrNodeLost):
-		// What it was to hand to a shared group goes to another member.
-		p.n.repick(o.picks)
-		p.n.reroute(p.node, o, false, func() { p.settle(o) })
+		p.giveBack(o)
 		return
 	case errors.Is(err, ErrClosed):
 		code = packets.ServerShuttingDown
@@ -126,6 +126,36 @@ func (p *peerQueue) accepted(o *outgoing, err error) {
 	p.settle(o)
 	for _, a := range o.waits {
 		a.finish(code)
+	}
+}
+
+// giveBack has what a lost node has not accepted sent elsewhere, behind what came back before.
+func (p *peerQueue) giveBack(o *outgoing) {
+	p.mu.Lock()
+	p.returned = append(p.returned, o)
+	busy := p.returning
+	p.returning = true
+	p.mu.Unlock()
+	if !busy {
+		p.n.wg.Go(p.sendElsewhere)
+	}
+}
+
+func (p *peerQueue) sendElsewhere() {
+	for paused := false; ; {
+		p.mu.Lock()
+		if len(p.returned) == 0 {
+			p.returned, p.returning = nil, false
+			p.mu.Unlock()
+			return
+		}
+		o := p.returned[0]
+		p.returned[0] = nil
+		p.returned = p.returned[1:]
+		p.mu.Unlock()
+		p.n.repick(o.picks) // what it was to hand to a shared group goes to another member
+		paused = p.n.reroute(p.node, o, paused)
+		p.settle(o)
 	}
 }
 
@@ -159,7 +189,7 @@ func (n *clusterNode) repick(picks []pick) {
 			if o := e.Msg.Origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
 				continue // the lost node had given it to a member whose session lasts
 			}
-			n.b.redispatchOne(sc, &e)
+			n.b.redispatchOne(sc, &e, true)
 			n.b.awaitStored(&sc.r)
 			if a := sc.r.wait; a != nil {
 				picks[i].wait.add()

@@ -112,6 +112,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
 	r.durability = f.durability
 	r.inherited, r.groupsOnly, r.origin = f.inherited, f.flags&forwardGroupsOnly != 0, f.origin
+	r.doubtful = f.flags&forwardDoubtful != 0
 	n.noteArrival(r)
 	var others []string
 	if len(groups) > 0 {

@@ -12,30 +12,30 @@ import (
 // held reports whether a route leads to sessions that this node is adopting.
 func (rt *route) held() bool { return rt.peer == nil && rt.group == "" }
 
-// reroute sends what a lost node has not accepted to its heirs, for the sessions adopted from it.
-//
-// done is called when it is on its way.
-func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func()) {
+// reroute sends what a lost node has not accepted to its heirs, for the sessions adopted from it. If the node is its own heir, it pauses for the link to it to
+// open, unless it has done so before; it returns whether it has.
+func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
 	heirs, step := n.state.heirsOf(lost)
+	if slices.Contains(heirs, lost) && !paused {
+		paused = true
+		select {
+		case <-time.After(reroutePause):
+		case <-n.life.Done():
+		}
+		heirs, step = n.state.heirsOf(lost)
+	}
 	if len(heirs) == 0 {
 		for _, a := range o.waits {
 			a.finish(packets.ServerUnavailable)
 		}
-		done()
-		return
+		return paused
 	}
-	if slices.Contains(heirs, lost) && n.life.Err() == nil && !again {
-		// It is back, or will be: the link to it opens in a moment.
-		time.AfterFunc(rerouteAgain, func() { n.reroute(lost, o, true, done) })
-		return
-	}
-	defer done()
 	rd, err := openRecord(o.buf)
 	if err != nil || n.life.Err() != nil { // it was made here
 		for _, a := range o.waits {
 			a.finish(packets.ServerShuttingDown)
 		}
-		return
+		return paused
 	}
 	rd.Fixed64()
 	next := make([]outgoing, len(heirs))
@@ -85,10 +85,11 @@ func (n *clusterNode) reroute(lost string, o *outgoing, again bool, done func())
 			n.peer(to).forward(&next[i])
 		}
 	}
+	return paused
 }
 
-// rerouteAgain is the pause before messages are sent to a node that has just come back.
-const rerouteAgain = 20 * time.Millisecond
+// reroutePause is the pause before messages are sent to a node that has just come back.
+const reroutePause = 20 * time.Millisecond
 
 // deliverInherited delivers a message that was on its way to a lost node to the sessions that were adopted from it.
 func (n *clusterNode) deliverInherited(h heldMessage) {

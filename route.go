@@ -48,6 +48,8 @@ type routing struct {
 	borrowed bool
 	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
 	inherited uint64
+	// doubtful: whoever gets it may have had it, by a node that was lost before it could say so.
+	doubtful bool
 	// groupsOnly: a shared group is to have it that had it before, and nobody else.
 	groupsOnly bool
 }
@@ -345,7 +347,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		sc.r.store = sc.r.store || s.durable || s.collecting
 		return true
 	}
-	if sc.r.inherited != 0 {
+	if sc.r.inherited != 0 || sc.r.doubtful {
 		// The lost node may have sent it, and the client have had it, before anybody else heard of it. QoS 2 is not sent before it is kept, and then it
 		// would be here.
 		e.Doubtful = e.QoS == 1

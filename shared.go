@@ -167,14 +167,16 @@ func (b *Broker) redispatch(left []core.Entry) {
 	sc := b.scratch()
 	defer sc.release()
 	for i := range left {
-		b.redispatchOne(sc, &left[i])
+		b.redispatchOne(sc, &left[i], false)
 	}
 }
 
-func (b *Broker) redispatchOne(sc *scratch, e *core.Entry) {
+// redispatchOne routes one entry. doubtful: somebody of the group may have had it.
+func (b *Broker) redispatchOne(sc *scratch, e *core.Entry, doubtful bool) {
 	r := &sc.r
 	p := publishOfMessage(e.Msg)
 	r.again(&p, e.Msg, sc.nano)
+	r.doubtful = doubtful
 	if b.cluster != nil {
 		b.cluster.routeGroup(sc, e.Share)
 		return
