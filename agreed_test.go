@@ -397,6 +397,7 @@ func TestWhatComesBackStaysInOrder(t *testing.T) {
 		n.state.mu.Unlock()
 		second.done(ErrNodeLost)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.Len(t, *sent, 2)
 		for i, f := range *sent {
 			require.Equal(t, "y", f.node)
