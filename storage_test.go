@@ -331,6 +331,9 @@ func TestPubCompAfterStored(t *testing.T) {
 		pub.Send(&packets.Publish{QoS: 2, PacketID: 9, TopicName: "t", Payload: []byte("m")})
 		pub.Expect(packets.TypePubRec)
 		sub.ExpectPublish("t", "m")
+		synctest.Wait()
+		sub.ExpectQuiet() // its exchange is over
+		synctest.Wait()
 		gate := make(chan struct{})
 		store.set(gate, nil)
 		pub.Send(&packets.PubRel{PacketID: 9})
