@@ -213,8 +213,11 @@ func (n *clusterNode) restoreCommonSessions(ctx context.Context) (count int, err
 		}
 		n.loadInherited(a)
 		for i := range a.sessions {
-			a.sessions[i].kept.settle()
+			settled := a.sessions[i].kept.settle()
 			s := n.makeInherited(&a.sessions[i])
+			s.mu.Lock()
+			s.noting = settled // the store is to hear of it
+			s.mu.Unlock()
 			s.adoptionEnds()
 			s.mu.Lock()
 			n.b.journal.replication.whole(s) // that it is kept; it is in the store

@@ -24,7 +24,7 @@ type keptSession struct {
 	top      uint64            // the greatest number there was
 	doubt    uint64            // entries up to this number may have been sent by a node that was lost, without a word about it
 	claimed  uint64            // epoch of the last claim; 0 once the client is known to have gone away after that
-	noted    uint64            // of entries up to this number it is agreed whether they may come again; see exactlyonce.go
+	noted    uint64            // of entries up to this number it is agreed whether they may come again; see commonnotes.go
 	received map[uint16]struct{}
 }
 
@@ -35,11 +35,13 @@ func (k *keptSession) suspend() {
 	}
 }
 
-// settle notes that no message comes again: what its exchange was is not known any more.
-func (k *keptSession) settle() {
+// settle notes that no message comes again: what its exchange was is not known any more. It reports whether that changes anything.
+func (k *keptSession) settle() (changed bool) {
 	for i := range k.entries {
+		changed = changed || k.entries[i].Fresh
 		k.entries[i].Fresh = false
 	}
+	return changed
 }
 
 // findEntry finds an entry by its number.

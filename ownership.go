@@ -85,7 +85,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	if expiry > 0 {
 		k := a.keep(id)
 		k.expiry, k.away, k.claimed = expiry, 0, epoch
-		if !isNew {
+		if !isNew && a.n.b.journal.common == nil { // else the entries, and their numbers, are in the store
 			k.cut(from)
 			k.noted = min(k.noted, from)
 			for _, e := range tail {

@@ -55,7 +55,7 @@ type session struct {
 	hadUntil int64 // Unix nanoseconds
 	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
 	doubtful bool
-	noting   bool   // it has entries that are still to be noted; see commonnotes.go
+	noting   bool   // all of it is written anew when its adoption ends: there is something to note; see commonnotes.go
 	brought  uint64 // the last entry that came from another node with the session, and that all nodes know of
 	// fence is what this node's changes of the session go to a store with that all nodes share, and move the move by which it comes here; see commonmove.go.
 	fence Fence

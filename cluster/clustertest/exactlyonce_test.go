@@ -380,3 +380,64 @@ func TestIdentifierUsedAgain(t *testing.T) {
 		lasting.silent(time.Second)
 	})
 }
+
+// A session that moves with a message whose exchange is over brings that not back to mind: what its publisher sends with the identifier later, and sends
+// again after the loss of its node, is another message.
+func TestIdentifierUsedAgainAfterMove(t *testing.T) {
+	both(t, func(t *testing.T, c *clustertest.Cluster) {
+		r := rolesOf(t, c)
+		lasting := connect(t, c, r.other, "lasting", expiry(600))
+		lasting.subscribe(2, "t")
+		pub := connect(t, c, r.publisher, "pub", expiry(600))
+		x := begin(pub, "pub", "t")
+		x.finish(pub)
+		require.Equal(t, "once", string(lasting.publish().Payload)) // and does not acknowledge it
+		lasting = connect(t, c, r.leader, "lasting", expiry(600))
+		require.True(t, lasting.ack.SessionPresent)
+		require.Equal(t, "once", string(lasting.publish().Payload))
+		time.Sleep(time.Second)
+
+		x.p.Payload = []byte("another")
+		c.Partition([]int{r.publisher}, []int{r.other, r.leader})
+		pub.send(x.p)
+		time.Sleep(100 * time.Millisecond)
+		c.Kill(r.publisher)
+		c.Heal()
+		x.again(t, c, r.other, true)
+		require.Equal(t, "another", string(lasting.receive().Payload))
+	})
+}
+
+// The same after the loss of all nodes, whose agreed order was in memory, when the one that then had all sessions from the store is lost, too.
+func TestIdentifierUsedAgainAfterColdStart(t *testing.T) {
+	for _, node := range []int{1, 2} { // one of which inherits the session
+		t.Run(fmt.Sprint("publisher at ", node), func(t *testing.T) {
+			withStore(t, func(t *testing.T, c *clustertest.Cluster, _ *clustertest.SharedStorage) {
+				lasting := connect(t, c, 0, "lasting", expiry(36000))
+				lasting.subscribe(2, "t")
+				lasting.leave()
+				pub := connect(t, c, 1, "pub", expiry(36000))
+				x := begin(pub, "pub", "t")
+				x.finish(pub)
+				restartAll(c)
+				c.Kill(0)
+				pub = connect(t, c, node, "pub", expiry(36000))
+				require.True(t, pub.ack.SessionPresent)
+				c.StartAgain(0)
+				c.AwaitServing(0)
+
+				x.p.Payload = []byte("another")
+				c.Partition([]int{node}, []int{0, 3 - node})
+				pub.send(x.p)
+				time.Sleep(100 * time.Millisecond)
+				c.Kill(node)
+				c.Heal()
+				x.again(t, c, 0, true)
+				lasting = connect(t, c, 0, "lasting", expiry(36000))
+				require.True(t, lasting.ack.SessionPresent)
+				require.Equal(t, "once", string(lasting.receive().Payload))
+				require.Equal(t, "another", string(lasting.receive().Payload))
+			})
+		})
+	}
+}
