@@ -46,6 +46,8 @@ func startProcesses(t *testing.T, n int, more ...string) *processes {
 				p.owner[net.JoinHostPort("127.0.0.1", m.args[j+1])] = i
 			}
 		}
+	}
+	for i, m := range p.members { // from here on proxies look at whose an address is
 		proxy := programtest.StartProxy(t, func(addr string) (there, back time.Duration, cut bool) { return p.link(i, addr) })
 		p.proxies = append(p.proxies, proxy)
 		m.args = append(m.args, "-node-proxy", proxy.Addr())
