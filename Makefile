@@ -39,7 +39,8 @@ fuzz:
 		done; \
 	done
 
-# Random faults against clusters in virtual time, with seeds that are new each time, for CHAOSTIME. CHAOS_SEED=7 runs one again.
+# Random faults against clusters in virtual time, with seeds that are new each time, for CHAOSTIME. A seed that fails is printed with the command that runs it
+# again.
 chaos:
 	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos$$' -v ./cluster/clustertest/nemesis
 

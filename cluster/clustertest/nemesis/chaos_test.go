@@ -62,7 +62,11 @@ func TestEachFault(t *testing.T) {
 // seeds runs some seeds that are always the same; or the one that CHAOS_SEED names; or, for as long as CHAOS_TIME says, new ones.
 func seeds(t *testing.T, always uint64, run func(t *testing.T, seed uint64)) {
 	t.Helper()
-	one := func(seed uint64) { t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, seed) }) }
+	one := func(seed uint64) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, seed) }) {
+			t.Logf("again: CHAOS_SEED=%d go test ./cluster/clustertest/nemesis -run '^%s$' -count=10 -failfast", seed, t.Name())
+		}
+	}
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err, "CHAOS_SEED")

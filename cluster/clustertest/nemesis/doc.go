@@ -27,9 +27,13 @@
 //
 // In a synctest bubble a seed repeats what is done to the cluster and what the clients do, at the same virtual times. What the
 // cluster makes of it depends on the order in which goroutines run, and so does when a client has its answer. A seed
-// that failed fails again mostly, not always: run it several times (go test -count).
+// that failed fails again mostly, not always: run it several times (go test -count). A test that fails prints the seed and the command that runs it
+// again, with the same kinds of faults:
 //
-//	CHAOS_SEED=7 go test ./cluster/clustertest/nemesis -run TestChaos -count=10
+//	CHAOS_SEED=7 go test ./cluster/clustertest/nemesis -run '^TestChaos$' -count=10 -failfast
+//
+// CHAOS_LOG names a file for the nodes' logs, CHAOS_DIR the directory that the clients' history is left in, for cluster/history/check. .ci/run runs seeds
+// that are new for a minute, make chaos for as long as it is told.
 //
 // # What it cannot do
 //
