@@ -70,10 +70,10 @@ func (q *adoptions) init(n *clusterNode) {
 	q.n, q.idle, q.end, q.wake = n, make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
 }
 
-// add queues a step. It is called on Apply's goroutine.
-func (q *adoptions) add(a *adoption) {
+// add queues steps that belong together. It is called on Apply's goroutine.
+func (q *adoptions) add(steps ...*adoption) {
 	q.mu.Lock()
-	q.queue = append(q.queue, a)
+	q.queue = append(q.queue, steps...)
 	q.mu.Unlock()
 	q.n.b.journal.replication.park()
 	select {

@@ -122,25 +122,24 @@ func TestStaleChangesAreVoid(t *testing.T) {
 		cmd := codec.AppendBool(codec.AppendBytes(codec.AppendString(command(cmdClaim), "client"), nil), false)
 		return sm.Apply(1, node, cmd).(claimResult).epoch
 	}
-	move := func(home, node string, epoch, from uint64, isNew bool) any {
-		cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), "client"), epoch)
-		cmd = codec.AppendBool(codec.AppendString(cmd, home), isNew)
-		return sm.Apply(1, node, codec.AppendUint(codec.AppendUint(codec.AppendUint(cmd, 600), from), 0))
+	move := func(home, node string, epoch, from uint64, what byte) any {
+		m := movedCommand{claimResult{epoch, home}, "client", what, 600}
+		return sm.Apply(1, node, codec.AppendUint(codec.AppendUint(m.append(), from), 0))
 	}
-	moved := func(home, node string, epoch, from uint64, isNew bool) {
-		require.Equal(t, true, move(home, node, epoch, from, isNew))
+	moved := func(home, node string, epoch, from uint64, what byte) {
+		require.Equal(t, true, move(home, node, epoch, from, what))
 	}
 	first := claim("a")
-	moved("", "a", first, 0, true)
+	moved("", "a", first, 0, movedNone)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 1, "one")))
 	require.Nil(t, sm.Apply(1, "b", changesOf(first, 2, "not its own")))
 	second := claim("b")
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 2, "until it has moved"))) // a still has it
-	require.Equal(t, false, move("c", "b", second, 2, true), "it was not c that had the session")
-	moved("a", "b", second, 2, false)
+	require.Equal(t, false, move("c", "b", second, 2, movedNone), "it was not c that had the session")
+	moved("a", "b", second, 2, movedWhole)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "too late")))
 	third := claim("a")
-	moved("b", "a", third, 2, false)
+	moved("b", "a", third, 2, movedWhole)
 	require.Nil(t, sm.Apply(1, "a", changesOf(first, 3, "much too late")))
 	require.Nil(t, sm.Apply(1, "a", changesOf(third, 3, "three")))
 	var texts []string
@@ -148,6 +147,59 @@ func TestStaleChangesAreVoid(t *testing.T) {
 		texts = append(texts, string(e.Msg.Payload))
 	}
 	require.Equal(t, []string{"one", "until it has moved", "three"}, texts)
+}
+
+// Guarantee 4: a session that all nodes keep is not ended by a node that does not find it, or has no say any more.
+func TestKeptSessionIsNotTakenForOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		owner owner
+		by    string
+		what  byte
+		moves bool
+	}{
+		"moved":                           {owner{node: "b", home: "a", epoch: 5}, "b", movedWhole, true},
+		"the home does not find it":       {owner{node: "b", home: "a", epoch: 5}, "b", movedNone, false},
+		"the client discards it":          {owner{node: "b", home: "a", epoch: 5}, "b", movedDiscarded, true},
+		"the claiming node was lost":      {owner{node: "", home: "a", epoch: 5}, "b", movedWhole, false},
+		"and the client discards it":      {owner{node: "", home: "a", epoch: 5}, "b", movedDiscarded, false},
+		"it was lost and claimed again":   {owner{node: "b", home: "a", epoch: 6}, "b", movedWhole, false},
+		"the home was lost, with an heir": {owner{node: "b", home: "c", epoch: 5}, "b", movedWhole, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAgreed(t)
+			a.owners["client"] = &c.owner
+			a.keep("client").expiry = 600
+			a.kept["client"].add(core.Entry{Msg: &core.Message{TopicName: "t"}, Seq: 1, QoS: 1})
+			m := movedCommand{claimResult{5, "a"}, "client", c.what, 600}
+			result := (*stateMachine)(a.n).Apply(1, c.by, codec.AppendUint(codec.AppendUint(m.append(), 1), 0))
+			require.Equal(t, c.moves, result)
+			require.Len(t, a.kept["client"].entries, map[bool]int{true: 0, false: 1}[c.moves && c.what == movedDiscarded])
+			require.Equal(t, c.moves, a.owners["client"].home == "b")
+		})
+	}
+}
+
+// Guarantee 4: what a node says of the end of a session that is another's by now is void.
+func TestOnlyTheHomeEndsASession(t *testing.T) {
+	for name, c := range map[string]struct {
+		owner owner
+		over  bool
+	}{
+		"at home":                      {owner{node: "a", home: "a", epoch: 5}, true},
+		"claimed again":                {owner{node: "a", home: "a", epoch: 6}, false},
+		"inherited by this node":       {owner{home: "a", epoch: 4}, true},
+		"inherited by another":         {owner{home: "b", epoch: 5}, false},
+		"claimed, and not brought yet": {owner{node: "a", home: "b", epoch: 5}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAgreed(t)
+			a.owners["client"] = &c.owner
+			a.keep("client").expiry = 600
+			(*stateMachine)(a.n).Apply(1, "a", codec.AppendUint(codec.AppendString(command(cmdRelease), "client"), 5))
+			require.Equal(t, c.over, a.owners["client"] == nil)
+			require.Equal(t, c.over, a.kept["client"] == nil)
+		})
+	}
 }
 
 // What is handed out, to a snapshot or an adoption, does not change any more; and a snapshot restores all there is.

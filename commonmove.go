@@ -68,19 +68,19 @@ func (s *session) moveEnds(code packets.ReasonCode) {
 var errUndecided = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the cluster has not agreed in time; connect again"}
 
 // settleCommon is settleHere where all nodes share a store.
-func (n *clusterNode) settleCommon(ctx context.Context, id string, c claimResult, expiry uint32) error {
-	s := n.b.sessions.get(id)
-	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), id), c.epoch)
-	cmd = codec.AppendBool(codec.AppendString(cmd, c.home), s == nil)
-	cmd = codec.AppendUint(codec.AppendUint(cmd, uint64(expiry)), 0)
-	cmd = codec.AppendUint(cmd, 0) // no entries: they are in the store
+func (n *clusterNode) settleCommon(ctx context.Context, s *session, m movedCommand) error {
 	if s != nil {
 		s.mu.Lock()
+		if s.ended {
+			s.mu.Unlock()
+			return errOutclaimed
+		}
 		s.move = new(move)
 		s.mu.Unlock()
 	}
+	cmd := codec.AppendUint(codec.AppendUint(m.append(), 0), 0) // no entries: they are in the store
 	done := make(chan error, 1)
-	n.c.ProposeAsync(cmd, func(result any, err error) { done <- n.settled(s, id, c.epoch, result, err) })
+	n.c.ProposeAsync(cmd, func(result any, err error) { done <- n.settled(s, m.id, m.epoch, result, err) })
 	select {
 	case err := <-done:
 		return err
@@ -229,17 +229,18 @@ func (n *clusterNode) loadOne(in *inherited) bool {
 }
 
 // atHomeInStore makes a session whose home this node is, though it is not here: the CONNECT that was to bring it gave up.
-func (n *clusterNode) atHomeInStore(ctx context.Context, in *inherited) error {
+func (n *clusterNode) atHomeInStore(ctx context.Context, in *inherited) (*session, error) {
 	if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil { // it may have ended here
-		return err
+		return nil, err
 	}
 	kept, err := n.b.journal.common.load(ctx, in.id, in.owner.fence())
 	if err != nil || kept == nil {
-		return err
+		return nil, err
 	}
 	in.loaded(kept)
-	n.makeInherited(in).adoptionEnds()
-	return nil
+	s := n.makeInherited(in)
+	s.adoptionEnds()
+	return s, nil
 }
 
 // errStoreAway refuses the CONNECT of a session that lasts while the store is away.

@@ -133,9 +133,8 @@ func TestMoveNotes(t *testing.T) {
 	a.owners["x"] = &owner{node: "self", home: "other", epoch: 9, settled: 4}
 	k := a.keep("x")
 	k.expiry, k.noted, k.top = 60, 6, 6
-	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), "x"), 9)
-	cmd = codec.AppendBool(codec.AppendString(cmd, "other"), false)
-	enc := &changeEncoder{buf: codec.AppendUint(codec.AppendUint(cmd, 60), 4), msgs: make(map[*core.Message]uint64)}
+	m := movedCommand{claimResult{9, "other"}, "x", movedWhole, 60}
+	enc := &changeEncoder{buf: codec.AppendUint(m.append(), 4), msgs: make(map[*core.Message]uint64)}
 	e := entryFrom("pub", 5, 10)
 	e.Msg.TopicName = "t"
 	enc.entries([]core.Entry{*e})

@@ -262,17 +262,21 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	defer release()
 	w := newWill(b, c, p, e.Will)
 	var epoch uint64
+	old := b.sessions.get(p.ClientID)
 	if b.cluster != nil {
 		defer func() {
 			if err != nil && w != nil && w.epoch != 0 {
 				b.cluster.willDone(p.ClientID, w.epoch) // of a connection that never came to be
 			}
 		}()
-		if epoch, err = b.cluster.claim(ctx, p.ClientID, p.CleanStart, e.SessionExpiryInterval, w); err != nil {
+		if epoch, old, err = b.cluster.claim(ctx, p.ClientID, p.CleanStart, e.SessionExpiryInterval, w); err != nil {
 			return refusal(err, packets.ServerUnavailable)
 		}
 	}
-	s, present := b.takeSession(ctx, p.ClientID, p.CleanStart)
+	s, present, err := b.takeSession(ctx, p.ClientID, old, p.CleanStart)
+	if err != nil {
+		return err
+	}
 	if err := b.keepFirst(ctx, s, epoch, e, present); err != nil {
 		return err
 	}
@@ -327,22 +331,22 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	return nil
 }
 
-// takeSession returns the client's session, or a new one, after a connection that still has it was ended. The caller
+// takeSession returns the client's session, or a new one if old is nil or over, after a connection that still has it was ended. The caller
 // has the claim on the ClientID.
-func (b *Broker) takeSession(ctx context.Context, id string, cleanStart bool) (s *session, present bool) {
-	old := b.sessions.get(id)
-	if old == nil {
-		s = b.newSession(id)
-		b.sessions.put(s)
-		return s, false
+func (b *Broker) takeSession(ctx context.Context, id string, old *session, cleanStart bool) (s *session, present bool, err error) {
+	if old != nil && !b.evict(ctx, old, cleanStart, packets.SessionTakenOver) {
+		return old, true, nil
 	}
-	over := b.evict(ctx, old, cleanStart, packets.SessionTakenOver)
-	if over {
-		s = b.newSession(id)
-		b.sessions.put(s)
-		return s, false
+	if old != nil && old.isElsewhere() {
+		return nil, false, errOutclaimed
 	}
-	return old, true
+	if left := b.sessions.get(id); left != nil && left != old { // by an earlier move
+		left.abandon()
+		b.evict(ctx, left, true, packets.SessionTakenOver)
+	}
+	s = b.newSession(id)
+	b.sessions.put(s)
+	return s, false, nil
 }
 
 // evict ends the connection that has the session, if any, and, if discard is set or it was to end with its connection, the session. It

@@ -69,30 +69,28 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	if n.outclaimed(id, epoch) {
 		return answer(answerOutclaimed), nil
 	}
-	if n.b.sessions.get(id) == nil {
-		if cleanStart {
-			return answer(answerNone), nil
-		}
-		// It may have ended a moment ago, and what is kept of it be there until that is agreed.
-		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
-			return nil, err
-		}
-	}
-	if err := n.atHome(ctx, id); err != nil {
+	s, err := n.stillHere(ctx, id, cleanStart)
+	if err != nil {
 		return nil, err
 	}
-	s := n.b.sessions.get(id)
 	if s == nil {
 		return answer(answerNone), nil
 	}
 	if n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
 		_ = n.routes.settleAll(ctx) // a session that is over has no routes when the client hears of it; or a little later
-		return answer(answerNone), nil
+		switch {
+		case cleanStart:
+		case s.isElsewhere():
+			err = errElsewhere
+		default:
+			err = n.b.journal.flush(ctx, DurabilityQuorum)
+		}
+		return answer(answerNone), err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return answer(answerNone), nil
+		return nil, errElsewhere
 	}
 	b := codec.AppendUint(answer(answerSession), uint64(s.expiry))
 	b = codec.AppendUint(b, uint64(len(s.subs)))
@@ -101,6 +99,20 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	}
 	return b, nil
 }
+
+// stillHere is atHome when what has ended here is agreed, unless the client wants none of it.
+func (n *clusterNode) stillHere(ctx context.Context, id string, cleanStart bool) (*session, error) {
+	if s := n.b.sessions.get(id); !cleanStart && (s == nil || s.isOver()) {
+		// It may have ended a moment ago, and what is kept of it be there until that is agreed.
+		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
+			return nil, err
+		}
+	}
+	return n.atHome(ctx, id)
+}
+
+// errElsewhere has the node that asks for a session ask again.
+var errElsewhere = errors.New("shoal: the session is being made anew, or is at another node")
 
 // handOver returns the whole session. It stays here, collecting, until the move is agreed.
 func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]byte, error) {
@@ -112,7 +124,10 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 	if n.outclaimed(id, epoch) {
 		return answer(answerOutclaimed), nil
 	}
-	s := n.b.sessions.get(id)
+	s, err := n.stillHere(ctx, id, false)
+	if err != nil {
+		return nil, err
+	}
 	if s == nil {
 		return answer(answerNone), nil
 	}
@@ -133,9 +148,12 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
 			return nil, err
 		}
-		return s.handOver(kept), nil
+		return s.handOver(kept)
 	}
-	b := s.handOver(0)
+	b, err := s.handOver(0)
+	if err != nil {
+		return nil, err
+	}
 	// If the new home is lost before it has written anything, whoever is its heir finds all of this in the store.
 	if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
 		n.b.log.Warn("a session is not handed over: the store is away", "client_id", id, "error", err)
@@ -157,11 +175,11 @@ func (s *session) last() uint64 {
 }
 
 // handOver returns the answer to callFetch. kept is the number of the last message that all nodes are known to have.
-func (s *session) handOver(kept uint64) []byte {
+func (s *session) handOver(kept uint64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil {
-		return answer(answerNone)
+		return nil, errElsewhere
 	}
 	s.moving, s.movingSince = true, time.Now()
 	b := codec.AppendBool(codec.AppendUint(answer(answerSession), kept), s.doubtful)
@@ -178,7 +196,7 @@ func (s *session) handOver(kept uint64) []byte {
 	for _, id := range ids {
 		b = codec.AppendUint(b, uint64(id))
 	}
-	return b
+	return b, nil
 }
 
 // travels reports whether the session is being moved from here or to here. What comes for a shared group comes to one of the two nodes alone: it would not

@@ -260,7 +260,6 @@ func (n *clusterNode) restored() {
 		n.givenUp()
 		return
 	}
-	n.adoptions.add(&adoption{discard: true})
 	var mine []inherited
 	a.mu.Lock()
 	index := a.step
@@ -270,6 +269,7 @@ func (n *clusterNode) restored() {
 		}
 	}
 	a.mu.Unlock()
-	n.adoptions.add(&adoption{index: index, lost: n.self.Name, sessions: mine, filters: slices.Collect(maps.Keys(a.countsOf(n.self.Name)))})
+	filters := slices.Collect(maps.Keys(a.countsOf(n.self.Name)))
+	n.adoptions.add(&adoption{discard: true}, &adoption{index: index, lost: n.self.Name, sessions: mine, filters: filters})
 	n.adoptions.reach(index)
 }

@@ -56,11 +56,12 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 }
 
 // moved notes that the session of a client is at the proposing node now: a new one, or the one that was at its last home, whose entries after a
-// number are replaced by those that came to the new home since. It returns whether that is so: whether the claim is still the last one, and the last home
-// is the one that was asked. If that was lost meanwhile, its heir has the session.
+// number are replaced by those that came to the new home since. It returns whether that is so: whether the claim is still the last one, its node has not
+// been lost since, and the last home is the one that was asked; if that was lost meanwhile, its heir has the session. A session that is kept is not
+// taken for one that is over.
 func (a *agreed) moved(node string, r *codec.Reader) any {
 	id, epoch, home := r.String(), r.Uint(), r.String()
-	isNew, expiry, from := r.Bool(), r.Uint32(), r.Uint()
+	what, expiry, from := r.Byte(), r.Uint32(), r.Uint()
 	d := &changeDecoder{r: r}
 	var tail []core.Entry
 	for range r.Count() {
@@ -71,21 +72,21 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	}
 	a.mu.Lock()
 	o := a.owners[id]
-	if o == nil || o.epoch != epoch || o.home != home {
+	if o == nil || o.epoch != epoch || o.node != node || o.home != home || (what == movedNone && a.kept[id] != nil) {
 		a.mu.Unlock()
 		return false
 	}
 	next := *o
 	next.home, next.settled = node, epoch
 	a.owners[id] = &next
-	if isNew || expiry == 0 {
+	if what != movedWhole || expiry == 0 {
 		delete(a.kept, id)
 		a.origins.publisherOver(id, a.now.Load()+1)
 	}
 	if expiry > 0 {
 		k := a.keep(id)
 		k.expiry, k.away, k.claimed = expiry, 0, epoch
-		if !isNew && a.n.b.journal.common == nil { // else the entries, and their numbers, are in the store
+		if what == movedWhole && a.n.b.journal.common == nil { // else the entries, and their numbers, are in the store
 			k.cut(from)
 			k.noted = min(k.noted, from)
 			for _, e := range tail {
@@ -101,11 +102,11 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	return true
 }
 
-// release forgets a client whose session has ended, unless it was claimed again.
+// release forgets a client whose session has ended at its home, unless it was claimed again.
 func (a *agreed) release(node, id string, epoch uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o := a.owners[id]; o != nil && (o.epoch == epoch || (o.node == "" && o.home == node)) {
+	if o := a.owners[id]; o != nil && o.home == node && (o.epoch == epoch || o.node == "") {
 		delete(a.owners, id)
 		delete(a.kept, id)
 		a.origins.publisherOver(id, a.now.Load()+1)

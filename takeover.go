@@ -44,76 +44,124 @@ const (
 
 func request(kind byte) []byte { return append(newRecord(), kind) }
 
-// claim makes this node the owner of a client and brings its session here, if it is elsewhere and not to be discarded. The caller has the
-// local claim on the ClientID.
-func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, expiry uint32, w *will) (epoch uint64, err error) {
+// claim makes this node the owner of a client and brings its session here, if it is elsewhere and not to be discarded. It returns the session, nil if
+// there is none. The caller has the local claim on the ClientID.
+func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, expiry uint32, w *will) (epoch uint64, s *session, err error) {
 	cmd := codec.AppendString(command(cmdClaim), id)
 	cmd = codec.AppendBool(codec.AppendBytes(cmd, encodeWill(w, expiry)), cleanStart)
 	result, err := n.c.Propose(ctx, cmd)
 	if err != nil {
-		return 0, fmt.Errorf("claim client: %w", err)
+		return 0, nil, fmt.Errorf("claim client: %w", err)
 	}
 	c, ok := result.(claimResult)
 	if !ok {
-		return 0, fmt.Errorf("claim client: %w", asError(result))
+		return 0, nil, fmt.Errorf("claim client: %w", asError(result))
 	}
 	if w != nil {
 		w.epoch = c.epoch
 	}
 	for c.home != "" && c.home != n.self.Name {
-		home, err := n.bring(ctx, id, c, cleanStart)
+		home, brought, err := n.bring(ctx, id, c, cleanStart)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if home == c.home {
+			s = brought
 			break
 		}
 		c.home = home // its node was lost, and another has adopted it
 	}
 	if c.home == n.self.Name {
-		return c.epoch, n.atHome(ctx, id)
+		s, err := n.stillHere(ctx, id, cleanStart)
+		return c.epoch, s, err
 	}
 	settle := n.settleHere
 	if n.b.journal.common != nil {
 		settle = n.settleCommon
 	}
-	if err := settle(ctx, id, c, expiry); err != nil {
+	m := movedCommand{id: id, claimResult: c, what: movedWhole, expiry: expiry}
+	if s == nil {
+		m.what = movedNone
+		if cleanStart {
+			m.what = movedDiscarded
+		}
+	}
+	if err := settle(ctx, s, m); err != nil {
 		// If its home was lost meanwhile, what is here now was adopted.
 		if !errors.Is(err, errUndecided) && !n.state.isHome(n.self.Name, id) {
-			n.discard(n.b.sessions.get(id))
+			n.discard(s)
 		}
-		return 0, err
+		return 0, nil, err
 	}
-	return c.epoch, nil
+	return c.epoch, s, nil
 }
 
-// atHome returns when a session whose home this node is can be taken. It may be kept alone: the CONNECT that was to bring it here gave up before
-// the move was agreed.
-func (n *clusterNode) atHome(ctx context.Context, id string) error {
+// movedCommand is what has a session at home at the proposing node.
+type movedCommand struct {
+	claimResult
+	id     string
+	what   byte // one of those below
+	expiry uint32
+}
+
+// What has become of the session that was at the last home.
+const (
+	movedWhole     byte = iota // it has come to the new one
+	movedNone                  // there was none, or it had ended
+	movedDiscarded             // the client wants none of it
+)
+
+func (m *movedCommand) append() []byte {
+	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), m.id), m.epoch)
+	cmd = append(codec.AppendString(cmd, m.home), m.what)
+	return codec.AppendUint(cmd, uint64(m.expiry))
+}
+
+// atHome returns a session whose home this node is, when it can be taken; nil if it is over. It may be kept alone: the CONNECT that was to bring it here
+// gave up before the move was agreed.
+func (n *clusterNode) atHome(ctx context.Context, id string) (*session, error) {
 	if err := n.adoptions.await(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	if n.b.sessions.get(id) != nil {
-		return nil
+	if s := n.b.sessions.get(id); s != nil && !s.isElsewhere() {
+		if s.isOver() {
+			s = nil
+		}
+		return s, nil
 	}
 	a := &n.state
 	a.mu.Lock()
 	k, o := a.kept[id], a.owners[id]
 	if k == nil || o == nil || o.home != n.self.Name {
 		a.mu.Unlock()
-		return nil
+		return nil, nil
 	}
 	in := inherited{id, k.share(), *o, false}
 	a.mu.Unlock()
 	if n.b.journal.common != nil {
 		return n.atHomeInStore(ctx, &in)
 	}
-	n.makeInherited(&in).adoptionEnds()
-	return nil
+	s := n.makeInherited(&in)
+	s.adoptionEnds()
+	return s, nil
 }
 
-// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home.
-func (n *clusterNode) settleHere(ctx context.Context, id string, c claimResult, expiry uint32) error {
+// isElsewhere reports whether what is here of a session is not to be gone on with: the session has moved, or is made anew of what all nodes keep.
+func (s *session) isElsewhere() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moved
+}
+
+// isOver reports whether the session has ended here.
+func (s *session) isOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home. s is nil for a new one.
+func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand) error {
 	type outcome struct {
 		result any
 		err    error
@@ -122,16 +170,16 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, c claimResult, 
 	propose := func(cmd []byte) {
 		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
 	}
-	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), id), c.epoch)
-	cmd = codec.AppendString(cmd, c.home)
-	s := n.b.sessions.get(id)
-	cmd = codec.AppendBool(cmd, s == nil)
-	cmd = codec.AppendUint(cmd, uint64(expiry))
+	cmd := m.append()
 	if s == nil {
 		propose(codec.AppendUint(codec.AppendUint(cmd, 0), 0))
 	} else {
 		// Under the session's lock, so that what changes from here on is proposed behind this.
 		s.mu.Lock()
+		if s.ended { // the cluster has given this node up meanwhile
+			s.mu.Unlock()
+			return errOutclaimed
+		}
 		enc := &changeEncoder{buf: codec.AppendUint(cmd, s.brought), msgs: make(map[*core.Message]uint64)}
 		var tail []core.Entry
 		s.core.Entries(func(e *core.Entry) {
@@ -140,8 +188,8 @@ func (n *clusterNode) settleHere(ctx context.Context, id string, c claimResult, 
 			}
 		})
 		enc.entries(tail)
-		s.epoch, s.arriving = c.epoch, false
-		s.setDurable(expiry > 0)
+		s.epoch, s.arriving = m.epoch, false
+		s.setDurable(m.expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()
 	}
@@ -167,10 +215,11 @@ func asError(v any) error {
 	return errors.New("unexpected answer from the agreed order")
 }
 
-// bring fetches a session from its home. It returns where the session's home was; if that node was lost meanwhile, where it is now.
-func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, cleanStart bool) (home string, err error) {
+// bring fetches a session from its home. It returns where the session's home was, and the session, nil if it is over; if that node was lost meanwhile,
+// where it is now.
+func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, cleanStart bool) (home string, s *session, err error) {
 	if err := n.c.Barrier(ctx); err != nil { // the home knows of the claim
-		return "", err
+		return "", nil, err
 	}
 	ask := func(kind byte) (*codec.Reader, error) {
 		req := codec.AppendUint(codec.AppendString(request(kind), id), c.epoch)
@@ -184,47 +233,53 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	offer, err := ask(callOffer)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if offer == nil {
-		return n.homeNow(id, c)
+		home, err := n.homeNow(id, c)
+		return home, nil, err
 	}
 	switch offer.Byte() {
 	case answerOutclaimed:
-		return "", errOutclaimed
+		return "", nil, errOutclaimed
 	case answerNone:
-		return n.homeNow(id, c)
+		home, err := n.homeNow(id, c)
+		return home, nil, err
 	}
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
 	if err := n.gather(ctx); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if n.state.isHome(n.self.Name, id) { // its node was lost in between, and this one is its heir
-		return n.homeNow(id, c)
+		home, err := n.homeNow(id, c)
+		return home, nil, err
 	}
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
 		n.discard(s)
-		return "", err
+		return "", nil, err
 	}
 	if err := n.routes.settle(ctx, subs); err != nil {
 		n.discard(s)
-		return "", err
+		return "", nil, err
 	}
 	whole, err := ask(callFetch)
 	if err != nil {
 		n.discard(s)
-		return "", err
+		return "", nil, err
 	}
 	if whole == nil { // its node was lost in between
 		n.discard(s)
-		return n.homeNow(id, c)
+		home, err := n.homeNow(id, c)
+		return home, nil, err
 	}
 	switch whole.Byte() {
 	case answerSession:
 		if err = n.gather(ctx); err == nil { // what came with the session may be on its way here, too
-			return c.home, n.install(s, whole)
+			if err = n.install(s, whole); err == nil {
+				return c.home, s, nil
+			}
 		}
 	case answerOutclaimed:
 		err = errOutclaimed
@@ -232,7 +287,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		err = errStoreAway
 	}
 	n.discard(s)
-	return c.home, err
+	return c.home, nil, err
 }
 
 // homeNow returns where the home of a session is, "" if it has none: the last one may have been lost.
