@@ -71,7 +71,7 @@ type Replicator interface {
 
 	// Forward sends batch to a node, behind everything sent there before, and calls done once: with nil when the node
 	// accepted it (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped), ErrClosed, or that the other node
-	// refused it. It never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
+	// refused it. What a lost node has not accepted comes back in order. It never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
 	// called on a goroutine of the Replicator's, never on the caller's, who may hold a lock that done takes; it must not block. Before Start and
 	// after Close there is no such goroutine: Forward reports false, and done is not called.
 	Forward(node string, batch []byte, done func(error)) bool

@@ -334,7 +334,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 // takeSession returns the client's session, or a new one if old is nil or over, after a connection that still has it was ended. The caller
 // has the claim on the ClientID.
 func (b *Broker) takeSession(ctx context.Context, id string, old *session, cleanStart bool) (s *session, present bool, err error) {
-	if old != nil && !b.evict(ctx, old, cleanStart, packets.SessionTakenOver) {
+	if old != nil && !b.evict(ctx, old, cleanStart) {
 		return old, true, nil
 	}
 	if old != nil && old.isElsewhere() {
@@ -342,7 +342,7 @@ func (b *Broker) takeSession(ctx context.Context, id string, old *session, clean
 	}
 	if left := b.sessions.get(id); left != nil && left != old { // by an earlier move
 		left.abandon()
-		b.evict(ctx, left, true, packets.SessionTakenOver)
+		b.evict(ctx, left, true)
 	}
 	s = b.newSession(id)
 	b.sessions.put(s)
@@ -351,7 +351,7 @@ func (b *Broker) takeSession(ctx context.Context, id string, old *session, clean
 
 // evict ends the connection that has the session, if any, and, if discard is set or it was to end with its connection, the session. It
 // reports whether the session is over. When it returns, nothing more comes from the old connection.
-func (b *Broker) evict(ctx context.Context, s *session, discard bool, code packets.ReasonCode) (over bool) {
+func (b *Broker) evict(ctx context.Context, s *session, discard bool) (over bool) {
 	s.letGo()
 	s.mu.Lock()
 	c, w := s.leaving, s.will
@@ -371,7 +371,7 @@ func (b *Broker) evict(ctx context.Context, s *session, discard bool, code packe
 	}
 	s.mu.Unlock()
 	if c != nil {
-		c.kick(kicked{code: code, reason: "another connection uses this Client Identifier"})
+		c.kick(kicked{code: packets.SessionTakenOver, reason: "another connection uses this Client Identifier"})
 		select {
 		case <-c.stopped:
 			s.mu.Lock()

@@ -8,7 +8,6 @@ import (
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
-	"github.com/shoalmq/shoal/packets"
 )
 
 func answer(kind byte) []byte { return append(newRecord(), kind) }
@@ -76,7 +75,7 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	if s == nil {
 		return answer(answerNone), nil
 	}
-	if n.b.evict(ctx, s, cleanStart, packets.SessionTakenOver) {
+	if n.b.evict(ctx, s, cleanStart) {
 		_ = n.routes.settleAll(ctx) // a session that is over has no routes when the client hears of it; or a little later
 		switch {
 		case cleanStart:
@@ -283,7 +282,7 @@ func (n *clusterNode) fence(id string, cleanStart bool) {
 	if !had || s.letGo() == nil {
 		return
 	}
-	n.wg.Go(func() { n.b.evict(n.life, s, cleanStart, packets.SessionTakenOver) })
+	n.wg.Go(func() { n.b.evict(n.life, s, cleanStart) })
 }
 
 // handedOver forgets a session that has moved. It is called on Apply's goroutine.

@@ -83,13 +83,19 @@ func (l *link) run() {
 		}
 		pause = min(2*pause, backoffMax)
 	}
+	var fail func()
 	l.mu.Lock()
 	l.over = true
-	rest := l.items
+	rest := make([]failure, len(l.items))
+	for i, it := range l.items {
+		rest[i] = failure{it.done, context.Cause(l.ctx)}
+	}
 	l.items = nil
+	// What comes from here on fails behind these.
+	l.remote.failures.add(func(run func()) bool { fail = run; return true }, rest...)
 	l.mu.Unlock()
-	for _, it := range rest {
-		it.done(context.Cause(l.ctx))
+	if fail != nil {
+		fail()
 	}
 }
 

@@ -163,10 +163,7 @@ func (m *Mesh) NodeDown(node string) {
 // Forward sends a batch to a node; see shoal.Replicator.
 func (m *Mesh) Forward(node string, batch []byte, done func(error)) bool {
 	r := m.remote(node)
-	if r == nil {
-		return false
-	}
-	return r.forward(batch, done) || m.spawn(func() { done(fmt.Errorf("node %s: %w", node, shoal.ErrNodeLost)) })
+	return r != nil && r.forward(batch, done)
 }
 
 // spawn runs f on a goroutine that Close waits for, or returns false after Close.

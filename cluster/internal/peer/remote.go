@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"sync"
@@ -21,10 +22,13 @@ type remote struct {
 	mesh *Mesh
 	name string
 
+	failures failures
+
 	mu            sync.Mutex
 	addr          string
 	links         uint64
 	link          *link // nil unless the node is up
+	before        *link // what is left of it when the node is lost fails first
 	lost          context.Context
 	lose          context.CancelCauseFunc
 	data, control *grpc.ClientConn
@@ -72,16 +76,23 @@ func (r *remote) setDown(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.link != nil {
-		r.link = nil
+		r.link, r.before = nil, r.link
 		r.lose(why)
 	}
 }
 
+// forward queues a batch. Without a link it fails, behind everything that was forwarded before.
 func (r *remote) forward(batch []byte, done func(error)) bool {
 	r.mu.Lock()
 	l := r.link
+	if l == nil {
+		l = r.before
+	}
 	r.mu.Unlock()
-	return l != nil && l.push(batch, done)
+	if l != nil && l.push(batch, done) {
+		return true
+	}
+	return r.failures.add(r.mesh.spawn, failure{done, fmt.Errorf("node %s: %w", r.name, shoal.ErrNodeLost)})
 }
 
 // upContext returns a context that ends when the node is lost.
