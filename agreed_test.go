@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -422,40 +423,79 @@ func TestOfferWaitsForTheStep(t *testing.T) {
 	})
 }
 
+// sending is a node that publishers send messages through.
+type sending struct {
+	*clusterNode
+	t    *testing.T
+	sent *[]forwardedBatch
+	acks int
+}
+
+func newSending(t *testing.T, others ...string) *sending {
+	t.Helper()
+	n := newAgreed(t).n
+	n.up.Store(true)
+	for _, node := range append(others, "self") {
+		n.state.enter(node, member{})
+	}
+	return &sending{clusterNode: n, t: t, sent: n.c.(idle).forwarded}
+}
+
+// publish sends one message to a node, in a batch of its own.
+func (s *sending) publish(to, payload string) {
+	sc := s.b.scratch()
+	p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte(payload)}
+	sc.r.begin(&p, "publisher", nil, sc)
+	s.peer(to).send(sc, nil)
+	a := sc.r.wait
+	a.then = func(code packets.ReasonCode) {
+		require.Equal(s.t, packets.Success, code)
+		s.acks++
+	}
+	sc.release()
+	a.finish(packets.Success)
+}
+
+// take returns what was forwarded since the last call.
+func (s *sending) take() []forwardedBatch {
+	list := *s.sent
+	*s.sent = nil
+	return list
+}
+
+// fail has a batch come back.
+func (f forwardedBatch) fail() {
+	go f.done(ErrNodeLost)
+	synctest.Wait()
+}
+
+// accepted has batches accepted, all of which must have gone to a node, and returns what they carry.
+func (s *sending) accepted(node string, batches []forwardedBatch) (payloads []string) {
+	s.t.Helper()
+	for _, f := range batches {
+		require.Equal(s.t, node, f.node)
+		payloads = append(payloads, f.payloads(s.t)...)
+		f.done(nil)
+	}
+	return payloads
+}
+
 // Guarantee 8: what comes back from a lost node goes on in order, also when its heirs change while the first of it waits for the node to be back.
 func TestWhatComesBackStaysInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newAgreed(t).n
-		n.up.Store(true)
-		for _, node := range []string{"self", "x", "y"} {
-			n.state.enter(node, member{})
-		}
-		sent := n.c.(idle).forwarded
-		for _, payload := range []string{"1", "2"} {
-			sc := n.b.scratch()
-			p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte(payload)}
-			sc.r.begin(&p, "publisher", nil, sc)
-			n.peer("x").send(sc, nil)
-			sc.r.wait.then = func(packets.ReasonCode) {}
-			sc.release()
-		}
-		first, second := (*sent)[0], (*sent)[1]
-		*sent = nil
+		n := newSending(t, "x", "y")
+		n.publish("x", "1")
+		n.publish("x", "2")
+		batches := n.take()
 		n.state.heirs["x"] = heir{[]string{"x"}, 9} // it was back at once
-		first.done(ErrNodeLost)
-		synctest.Wait()
+		batches[0].fail()
 		n.state.mu.Lock()
 		n.state.heirs["x"] = heir{[]string{"y"}, 11} // and was lost again
 		n.state.mu.Unlock()
-		second.done(ErrNodeLost)
+		batches[1].fail()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Len(t, *sent, 2)
-		for i, f := range *sent {
-			require.Equal(t, "y", f.node)
-			require.Equal(t, []string{fmt.Sprint(i + 1)}, f.payloads(t))
-			f.done(nil)
-		}
+		require.Equal(t, []string{"1", "2"}, n.accepted("y", n.take()))
 		n.wg.Wait()
 	})
 }
@@ -463,50 +503,64 @@ func TestWhatComesBackStaysInOrder(t *testing.T) {
 // Guarantee 8: what comes back from a lost node goes to its heir in front of what was sent to the heir since, and is marked as inherited.
 func TestWhatComesBackGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newAgreed(t).n
-		n.up.Store(true)
-		for _, node := range []string{"self", "x", "y"} {
-			n.state.enter(node, member{})
+		n := newSending(t, "x", "y")
+		n.publish("x", "1")
+		n.publish("x", "2")
+		batches := n.take()
+		(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "y")
+		n.publish("y", "3")
+		for _, f := range batches {
+			f.fail()
 		}
-		sent := n.c.(idle).forwarded
-		acks := 0
-		publish := func(to, payload string) {
-			sc := n.b.scratch()
-			p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte(payload)}
-			sc.r.begin(&p, "publisher", nil, sc)
-			n.peer(to).send(sc, nil)
-			a := sc.r.wait
-			a.then = func(code packets.ReasonCode) {
-				require.Equal(t, packets.Success, code)
-				acks++
-			}
-			sc.release()
-			a.finish(packets.Success)
-		}
-		publish("x", "1")
-		publish("x", "2")
-		(*stateMachine)(n).NodeDown(9, Node{Name: "x"}, "y")
-		publish("y", "3")
-		require.Len(t, *sent, 2)
-		for _, f := range *sent {
-			go f.done(ErrNodeLost)
-			synctest.Wait()
-		}
-		var payloads []string
-		for _, f := range (*sent)[2:] {
-			require.Equal(t, "y", f.node)
-			payloads = append(payloads, f.payloads(t)...)
-			f.done(nil)
-		}
-		require.Equal(t, []string{"1", "2", "3"}, payloads)
-		require.Equal(t, 3, acks)
-		r, err := openRecord((*sent)[2].buf)
+		batches = n.take()
+		require.Equal(t, []string{"1", "2", "3"}, n.accepted("y", batches))
+		require.Equal(t, 3, n.acks)
+		r, err := openRecord(batches[0].buf)
 		require.NoError(t, err)
 		require.Equal(t, uint64(9), r.Fixed64())
 		f := readForwarded(r, 0)
 		require.Equal(t, uint64(9), f.inherited)
 		n.cancel()
 	})
+}
+
+// Guarantee 8: the heir of a lost node is lost in turn, before it was sent anything of what the lost node had been sent, after some, or all of that.
+func TestWhatComesBackFromALostHeirGoesFirst(t *testing.T) {
+	for before := range 3 {
+		t.Run(fmt.Sprint("after ", before), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newSending(t, "x", "y", "z")
+				n.publish("x", "1")
+				n.publish("x", "2")
+				fromX := n.take()
+				(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "y")
+				n.publish("y", "3")
+				for _, f := range fromX[:before] {
+					f.fail()
+				}
+				toY := n.take()
+				(*stateMachine)(n.clusterNode).NodeDown(11, Node{Name: "y"}, "z")
+				n.publish("z", "4")
+				for _, f := range fromX[before:] {
+					f.fail()
+				}
+				var toZ []forwardedBatch
+				for on := slices.Concat(toY, n.take()); len(on) > 0; on = on[1:] {
+					if on[0].node == "z" {
+						toZ = append(toZ, on[0])
+						continue
+					}
+					on[0].fail()
+					on = append(on, n.take()...)
+				}
+				require.Equal(t, []string{"1", "2", "3", "4"}, n.accepted("z", toZ))
+				synctest.Wait()
+				require.Equal(t, 4, n.acks)
+				n.cancel()
+				n.wg.Wait()
+			})
+		})
+	}
 }
 
 // A message that comes too late to be forwarded, because the node is stopping, is refused, and nobody waits for ever.

@@ -89,7 +89,7 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	if lost != n.self.Name {
 		for _, name := range heirs {
 			if name != n.self.Name {
-				n.peer(name).follow(n.peer(lost))
+				n.peer(name).follow(n.peer(lost), index)
 			}
 		}
 	}
@@ -103,6 +103,11 @@ func (n *clusterNode) step(index uint64) {
 	n.state.mu.Unlock()
 	n.keeper.turn()
 	n.adoptions.reach(index)
+	for _, p := range n.allPeers() {
+		p.mu.Lock()
+		p.wakeWaiting() // for a node to come, or be lost again
+		p.mu.Unlock()
+	}
 }
 
 // rejoin makes the step in which a node comes back that was lost before. What is still its own, because there was no heir, it adopts.
@@ -170,6 +175,31 @@ func (a *agreed) heirsOf(lost string) (nodes []string, index uint64) {
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes), h.index
+}
+
+// isLostSince reports whether a node that was lost in a step has not come back since.
+func (a *agreed) isLostSince(node string, index uint64) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return !a.isUp(node) && a.heirs[node].index == index
+}
+
+// lostHeirsOf returns the heirs of a lost node, and theirs, that were lost in turn, and the step in which it was lost itself.
+func (a *agreed) lostHeirsOf(lost string) (index uint64, names []string) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var find func(h heir)
+	find = func(h heir) {
+		for _, name := range h.nodes {
+			if next, lostToo := a.heirs[name]; lostToo && next.index > h.index && !slices.Contains(names, name) {
+				names = append(names, name)
+				find(next)
+			}
+		}
+	}
+	h := a.heirs[lost]
+	find(h)
+	return h.index, names
 }
 
 // findHeirs is called with a.mu held. The steps grow along a chain, so that it ends.

@@ -86,22 +86,23 @@ func (p *peerQueue) forward(o *outgoing) {
 	p.hand(o)
 }
 
-// follow makes what gathers wait until everything that was sent to a lost node has come back and been sent here.
-func (p *peerQueue) follow(lost *peerQueue) {
+// follow makes what gathers wait until everything that was sent to a node that was lost in a step has come back and been sent here.
+func (p *peerQueue) follow(lost *peerQueue, step uint64) {
 	if lost != p {
 		lost.flush()
 	}
 	lost.mu.Lock()
-	sent, done := lost.sent, lost.done
+	sent, idle := lost.sent, lost.idle()
 	lost.mu.Unlock()
-	if done >= sent {
+	if idle {
 		return
 	}
 	p.mu.Lock()
 	p.holds++
 	p.mu.Unlock()
 	p.n.wg.Go(func() {
-		_ = lost.await(p.n.life, func() bool { return lost.done >= sent })
+		// While the node is away, what other nodes had been sent that were lost before it may be sent there, and come back, yet.
+		_ = lost.await(p.n.life, func() bool { return lost.idle() || (lost.done >= sent && !p.n.state.isLostSince(lost.node, step)) })
 		p.mu.Lock()
 		p.holds--
 		p.wakeWaiting()
@@ -109,6 +110,9 @@ func (p *peerQueue) follow(lost *peerQueue) {
 		p.flush()
 	})
 }
+
+// idle reports whether nothing is on its way, or about to be. The caller holds p.mu.
+func (p *peerQueue) idle() bool { return p.batch == nil && p.done == p.sent }
 
 // accepted completes a batch.
 func (p *peerQueue) accepted(o *outgoing, err error) {
@@ -154,8 +158,23 @@ func (p *peerQueue) sendElsewhere() {
 		p.returned = p.returned[1:]
 		p.mu.Unlock()
 		p.n.repick(o.picks) // what it was to hand to a shared group goes to another member
+		p.awaitHeirs()
 		paused = p.n.reroute(p.node, o, paused)
+		p.awaitHeirs()
 		p.settle(o)
+	}
+}
+
+// awaitHeirs waits until nothing is on its way to heirs that were lost in turn: what comes next goes to their heirs, and what was sent to them comes
+// there later.
+func (p *peerQueue) awaitHeirs() {
+	index, lost := p.n.state.lostHeirsOf(p.node)
+	for _, name := range lost {
+		q := p.n.peer(name)
+		_ = q.await(p.n.life, func() bool {
+			now, _ := p.n.state.lostHeirsOf(p.node)
+			return q.done >= q.sent || now != index // the node itself may have come back and be lost again, and q's batches wait for those
+		})
 	}
 }
 
