@@ -195,7 +195,7 @@ func (s *session) handOver(kept uint64) ([]byte, error) {
 	for _, id := range ids {
 		b = codec.AppendUint(b, uint64(id))
 	}
-	return b, nil
+	return s.b.cluster.state.origins.appendOwnOf(b, s.clientID), nil
 }
 
 // travels reports whether the session is being moved from here or to here. What comes for a shared group comes to one of the two nodes alone: it would not

@@ -37,6 +37,25 @@ func TestOrigins(t *testing.T) {
 	require.True(t, x.arrive("p", at(33, 0)))
 }
 
+// Guarantee 4: what a session has had and was done with before any other node heard of it is known where the session moves.
+func TestOriginsMoveWithTheirSession(t *testing.T) {
+	o := &core.Origin{PacketID: 7, At: 3}
+	from, to := newAgreed(t), newAgreed(t)
+	s := from.n.b.newSession("client")
+	had := holder{kind: holderSession, name: "client", filter: "f"}
+	from.origins.take("p", o, had, false)
+	from.origins.take("p", o, holder{kind: holderSession, name: "another", filter: "f"}, false)
+	answer, err := s.handOver(0)
+	require.NoError(t, err)
+	r, err := openRecord(answer)
+	require.NoError(t, err)
+	require.Equal(t, answerSession, r.Byte())
+	require.NoError(t, to.n.install(to.n.b.newSession("client"), r))
+	require.False(t, to.origins.take("p", &core.Origin{PacketID: 7, At: 9, Again: 5}, had, false))
+	require.False(t, to.origins.has("p", o, holder{kind: holderSession, name: "another", filter: "f"}))
+	require.False(t, r.More())
+}
+
 // What a node alone knows goes with its sessions; what all know stays, also over a snapshot.
 func TestOriginsAgreed(t *testing.T) {
 	a := newAgreed(t)

@@ -385,6 +385,7 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 	for range whole.Count() {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}
+	n.state.origins.readOwnOf(whole, s.clientID)
 	s.collecting = false
 	for _, e := range s.collected {
 		if _, twice := had[e.Msg.ID]; !twice {

@@ -141,6 +141,8 @@ func TestPublisherLostAfterRouting(t *testing.T) {
 					lasting.subscribe(2, "t")
 					away.subscribe(2, "t")
 					away.leave()
+					least := connect(t, c, r.other, "least", expiry(600))
+					least.subscribe(1, "t")
 					local, err := c.Node(r.other).Broker().Subscribe(t.Context(), []string{"t"}, shoal.SubscribeOptions{QoS: 2})
 					require.NoError(t, err)
 					defer func() { require.NoError(t, local.Close()) }()
@@ -150,15 +152,17 @@ func TestPublisherLostAfterRouting(t *testing.T) {
 					require.Equal(t, "once", string(guest.receive().Payload))
 					require.Equal(t, "once", string(low.receive().Payload))
 					require.Equal(t, "once", string(lasting.receive().Payload)) // and acknowledges it: nothing of it is left in the session
+					require.Equal(t, "once", string(least.receive().Payload))   // perhaps before any other node has heard of it
 					_, err = local.Next(t.Context())
 					require.NoError(t, err)
 					c.Kill(r.publisher)
 					if moves {
-						lasting = connect(t, c, r.leader, "lasting", expiry(600))
+						lasting, least = connect(t, c, r.leader, "lasting", expiry(600)), connect(t, c, r.leader, "least", expiry(600))
 						require.True(t, lasting.ack.SessionPresent)
+						require.True(t, least.ack.SessionPresent)
 					}
 					x.again(t, c, to, true)
-					for _, s := range []*client{guest, low, lasting} {
+					for _, s := range []*client{guest, low, lasting, least} {
 						s.silent(time.Second)
 					}
 					once(connect(t, c, r.leader, "away", expiry(600)))
