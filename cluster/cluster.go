@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/faults"
 	"github.com/shoalmq/shoal/cluster/internal/gossip"
 	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/peer"
@@ -174,7 +175,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 	})
 	undo = append(undo, func() error { mesh.Close(); return nil })
 	rc := raftlog.Config{
-		Dir: c.cfg.Dir, Bootstrap: c.cfg.Bootstrap, ExpectNodes: c.cfg.ExpectNodes, SM: sm, Logger: c.cfg.Logger,
+		Dir: c.cfg.Dir, Disk: faults.DiskOf(c.cfg.Network), Bootstrap: c.cfg.Bootstrap, ExpectNodes: c.cfg.ExpectNodes, SM: sm, Logger: c.cfg.Logger,
 		Peers:         &peers{self: self.Name, mesh: mesh, book: &c.book, seen: c.gossip},
 		Renamed:       c.gossip.Announce,
 		Dial:          c.dialRaft(mesh),

@@ -60,7 +60,7 @@ type Config struct {
 	// only where twice as many nodes as expected are started in two halves of a broken network.
 	ExpectNodes int
 	// Dir is where raft keeps its log, votes and snapshots. If it is empty they are in memory, and a node that restarts
-	// gets everything from the others.
+	// gets everything from the others. See the package's documentation for what happens when its disk is full.
 	Dir string
 	// ServerReference is where MQTT clients reach this node, "host:port"; it may be empty.
 	ServerReference string

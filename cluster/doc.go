@@ -16,6 +16,10 @@
 // Decisions need a majority of the voters: Config.Voters says how many nodes are. While a majority is gone, nobody serves,
 // and nothing is lost: when as many as make a majority are back, with their Dir, the cluster goes on by itself.
 //
+// A node whose disk (Config.Dir) is full, or does not answer, is as good as lost until it is well: it acknowledges nothing, its clients and sessions go to other
+// nodes, and leadership does. It logs an error, tries again by itself, and comes back when there is room. When too few nodes have room for a majority,
+// nobody serves until enough have. After an I/O error, when nobody knows what the disk has kept, the node has to be restarted.
+//
 // # Stopping a node
 //
 // shoal.Broker.Shutdown, or shoal.Broker.Drain before it, sends the clients of a node to the others, in turn and at a pace, after the node has given up
@@ -41,6 +45,6 @@
 //   - internal/gossip: who is there (memberlist)
 //   - internal/raftlog: commands, who is up, leases, barriers (raft); its documentation has the reasons and the timing
 //   - internal/peer: links between nodes, calls, tunnels (gRPC)
-//   - internal/network: what all of them reach each other through
+//   - internal/network: what all of them reach each other through; internal/faults: what a test puts between a node and its disk
 //   - clustertest/memnet: a network in memory for tests
 package cluster

@@ -15,6 +15,7 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest/memnet"
+	"github.com/shoalmq/shoal/cluster/internal/faults"
 	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/internal/listen"
 )
@@ -47,6 +48,7 @@ type Node struct {
 	broker  *shoal.Broker
 	cluster *cluster.Cluster
 	disk    puller // nil without storage
+	plate   plate
 
 	dead chan struct{} // closed when nothing is left of a node that was killed; nil if none was
 }
@@ -182,7 +184,7 @@ func (c *Cluster) start(i int) {
 	host := c.net.Host(n.Host())
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
-		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: versioned{host, n.levels}, Logger: c.opts.logger,
+		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: versioned{host, n.levels, n.plate.spin()}, Logger: c.opts.logger,
 	}
 	for _, other := range c.nodes {
 		cfg.Join = append(cfg.Join, other.Host()+":7946")
@@ -325,6 +327,7 @@ func (c *Cluster) Kill(i int) {
 	if d != nil {
 		d.pull()
 	}
+	n.plate.pull()
 	c.net.Kill(n.Host())
 	// What is left of it in this process can reach nobody any more; it only has to go.
 	dead := make(chan struct{})
@@ -384,7 +387,10 @@ func (c *Cluster) StartElsewhere(i int) {
 type versioned struct {
 	*memnet.Host
 	levels level.Range
+	disk   faults.Disk
 }
+
+func (v versioned) Disk() faults.Disk { return v.disk }
 
 func (v versioned) Levels() level.Range { return v.levels }
 
@@ -419,6 +425,8 @@ func (c *Cluster) stop() {
 		s.Resume()
 	}
 	for i := range c.nodes {
+		c.SlowDisk(i, 0)
+		c.FullDisk(i, false)
 		c.Resume(i)
 	}
 	var wg sync.WaitGroup

@@ -21,8 +21,13 @@ import (
 // chaos runs a seed. If the environment names a file in CHAOS_LOG, the nodes log there.
 func chaos(t *testing.T, seed uint64, lasts time.Duration, kinds ...nemesis.Kind) {
 	t.Helper()
+	chaosIn(t, seed, lasts, history.Options{}, kinds)
+}
+
+func chaosIn(t *testing.T, seed uint64, lasts time.Duration, o history.Options, kinds []nemesis.Kind, with ...clustertest.Option) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		opts := []clustertest.Option{clustertest.WithSeed(seed)}
+		opts := append([]clustertest.Option{clustertest.WithSeed(seed)}, with...)
 		if name := os.Getenv("CHAOS_LOG"); name != "" {
 			f, err := os.Create(name)
 			require.NoError(t, err)
@@ -31,7 +36,7 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration, kinds ...nemesis.Kind
 		}
 		c := clustertest.New(t, 3, opts...)
 		h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: kinds, Lasts: lasts})
-		nemesis.Verify(t, h, t.Name(), history.Options{})
+		nemesis.Verify(t, h, t.Name(), o)
 	})
 }
 
@@ -90,6 +95,30 @@ func seeds(t *testing.T, always uint64, run func(t *testing.T, seed uint64)) {
 // All kinds together.
 func TestChaos(t *testing.T) {
 	seeds(t, 2, func(t *testing.T, seed uint64) { chaos(t, seed, 10*time.Second, proven...) })
+}
+
+// All kinds together, and those that a cluster on disk must survive as well.
+func TestChaosOnDisk(t *testing.T) {
+	seeds(t, 2, func(t *testing.T, seed uint64) {
+		chaosOnDisk(t, seed, history.Options{}, nemesis.KillAll, nemesis.SlowDisk, nemesis.FullDisk)
+	})
+}
+
+// Also when a majority is lost for a while, nothing is lost with it. What the node that is left has done meanwhile may come again, though, and after what was sent
+// later.
+func TestChaosOnDiskWithoutMajority(t *testing.T) {
+	o := history.Options{Without: []history.Rule{history.ExactlyOnce, history.Repeated, history.Disorder}}
+	seeds(t, 2, func(t *testing.T, seed uint64) { chaosOnDisk(t, seed, o, nemesis.DiskKinds()...) })
+}
+
+// chaosOnDisk adds kinds to the proven ones, unless the environment says which.
+func chaosOnDisk(t *testing.T, seed uint64, o history.Options, kinds ...nemesis.Kind) {
+	t.Helper()
+	all := proven
+	if os.Getenv("CHAOS_KINDS") == "" {
+		all = append(slices.Clone(proven), kinds...)
+	}
+	chaosIn(t, seed, 10*time.Second, o, all, clustertest.WithDisk())
 }
 
 // All kinds together, with sessions in a store that all nodes share.

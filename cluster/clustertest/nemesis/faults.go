@@ -117,6 +117,18 @@ func (f *faults) do(ctx context.Context, s Step) {
 	case Reset:
 		f.note(Reset, detail, a, b)
 		f.c.Reset(a, b)
+	case SlowDisk:
+		f.note(SlowDisk, detail, a)
+		f.c.(Disks).SlowDisk(a, time.Duration(s.Size)*time.Millisecond)
+		sleep(ctx, s.For)
+		f.note("disk well", "", a)
+		f.c.(Disks).SlowDisk(a, 0)
+	case FullDisk:
+		f.note(FullDisk, detail, a)
+		f.c.(Disks).FullDisk(a, true)
+		sleep(ctx, s.For)
+		f.note("disk well", "", a)
+		f.c.(Disks).FullDisk(a, false)
 	case Pause:
 		f.note(Pause, detail, a)
 		f.c.Pause(a)

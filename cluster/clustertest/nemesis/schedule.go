@@ -26,6 +26,8 @@ const (
 	Slow      Kind = "slow"      // what goes from or to a node takes its time
 	Loss      Kind = "loss"      // a share of all packets of gossip is lost
 	Reset     Kind = "reset"     // all streams between two nodes break
+	SlowDisk  Kind = "slow-disk" // a node's disk takes its time, or does not answer at all: for clusters on disk
+	FullDisk  Kind = "full-disk" // a node's disk has no room: for clusters on disk
 )
 
 // Kinds returns all kinds of faults that a cluster without disks must survive.
@@ -34,7 +36,7 @@ func Kinds() []Kind {
 }
 
 // DiskKinds returns those that a cluster on disk must survive as well.
-func DiskKinds() []Kind { return []Kind{KillTwo, KillAll} }
+func DiskKinds() []Kind { return []Kind{KillTwo, KillAll, SlowDisk, FullDisk} }
 
 // Step is one fault of a Schedule.
 type Step struct {
@@ -81,6 +83,11 @@ func NewSchedule(seed uint64, nodes int, kinds []Kind, lasts time.Duration) Sche
 			step.For = between(100*time.Millisecond, 1500*time.Millisecond) // each time
 		case Slow:
 			step.Size = 1 + rng.IntN(400)
+		case SlowDisk:
+			step.Size = 1 + rng.IntN(400)
+			if rng.IntN(4) == 0 {
+				step.Size, step.For = noAnswer, between(6*time.Second, 10*time.Second)
+			}
 		case Loss:
 			step.Size = 10 + rng.IntN(60)
 		case Partition:
@@ -93,6 +100,9 @@ func NewSchedule(seed uint64, nodes int, kinds []Kind, lasts time.Duration) Sche
 	}
 	return s
 }
+
+// noAnswer is how many milliseconds a disk takes that does not answer.
+const noAnswer = 1_000_000
 
 func boolInt(b bool) int {
 	if b {

@@ -35,10 +35,19 @@ type Target interface {
 	Loss(share float64)
 }
 
+// Disks is what a Target has whose nodes' disks can be made slow or full, as the kinds SlowDisk and FullDisk do; clustertest.Cluster says what that is.
+type Disks interface {
+	SlowDisk(node int, delay time.Duration)
+	FullDisk(node int, full bool)
+}
+
 // simulated is a cluster in memory as a Target.
 type simulated struct{ *clustertest.Cluster }
 
-var _ Target = simulated{}
+var (
+	_ Target = simulated{}
+	_ Disks  = simulated{}
+)
 
 func (s simulated) Name(node int) string { return s.Node(node).Name }
 

@@ -14,6 +14,8 @@ const (
 	compactInterval = time.Second
 	trailingMin     = 64
 	trailingMax     = 10000
+	// snapshotPause is how long after a snapshot that failed another one is tried: a disk that is full is not to be filled again at once.
+	snapshotPause = 10 * time.Second
 )
 
 // compaction counts what the log has grown by since the last snapshot.
@@ -31,6 +33,7 @@ func (c *compaction) grew(bytes int) {
 func (l *Log) compact(ctx context.Context) {
 	t := time.NewTicker(compactInterval)
 	defer t.Stop()
+	var failed time.Time
 	for {
 		select {
 		case <-t.C:
@@ -38,7 +41,7 @@ func (l *Log) compact(ctx context.Context) {
 			return
 		}
 		entries, bytes := l.grown.entries.Load(), l.grown.bytes.Load()
-		if entries < l.cfg.SnapshotEntries && bytes < l.cfg.SnapshotBytes || entries == 0 {
+		if entries < l.cfg.SnapshotEntries && bytes < l.cfg.SnapshotBytes || entries == 0 || time.Since(failed) < snapshotPause {
 			continue
 		}
 		// Keep about as many bytes of log as make a snapshot, for followers that are a little behind.
@@ -50,6 +53,7 @@ func (l *Log) compact(ctx context.Context) {
 		err := l.gate.do(func() error { return l.raft.Snapshot().Error() })
 		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && ctx.Err() == nil {
 			l.cfg.Logger.Error("snapshot failed", "err", err)
+			failed = time.Now()
 			continue
 		}
 		l.grown.entries.Add(-entries)

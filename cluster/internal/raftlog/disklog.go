@@ -29,7 +29,7 @@ type diskLog struct {
 	dir  string
 	full int64 // the size of a segment behind which another one is begun
 
-	flush flusher
+	on medium
 
 	write sync.Mutex // held by whoever changes the log, while it does
 
@@ -40,6 +40,7 @@ type diskLog struct {
 	written  uint64     // counts writes
 	broken   error      // nothing can be written any more
 	timer    *time.Timer
+	owes     bool // entries were taken from the end, and none stored since
 	closed   bool
 	syncs    sync.WaitGroup
 }
@@ -60,8 +61,8 @@ var (
 
 // openDiskLog opens the log in a directory, or begins one there. torn reports that its end was incomplete and was cut off: it was being
 // written when the machine stopped.
-func openDiskLog(dir string, flush flusher) (l *diskLog, torn bool, err error) {
-	l = &diskLog{dir: dir, full: segmentBytes, flush: flush}
+func openDiskLog(dir string, on medium) (l *diskLog, torn bool, err error) {
+	l = &diskLog{dir: dir, full: segmentBytes, on: on}
 	if torn, err = l.open(); err != nil {
 		return nil, false, errors.Join(err, l.Close())
 	}
@@ -79,7 +80,7 @@ func (l *diskLog) open() (torn bool, err error) {
 	files = slices.DeleteFunc(files, func(f os.DirEntry) bool { _, ok := segmentIndex(f.Name()); return !ok })
 	for i, f := range files { // in the order of their names
 		first, _ := segmentIndex(f.Name())
-		s, err := openSegment(filepath.Join(l.dir, f.Name()), first, l.flush)
+		s, err := openSegment(filepath.Join(l.dir, f.Name()), first, l.on)
 		switch {
 		case errors.Is(err, errTorn) && i == len(files)-1:
 			torn = true
@@ -235,6 +236,7 @@ func (l *diskLog) append(s *segment, logs []*raft.Log) error {
 	}
 	s.ends = grown.ends
 	l.behind = true
+	l.owes = false
 	l.written++
 	l.settle()
 	if l.timer == nil && !l.closed {
@@ -251,7 +253,7 @@ func (l *diskLog) extend(first uint64) (*segment, error) {
 			return nil, err
 		}
 	}
-	s, err := createSegment(l.dir, first, l.flush)
+	s, err := createSegment(l.dir, first, l.on)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +277,7 @@ func (l *diskLog) sync(s *segment) error {
 	if !behind {
 		return nil
 	}
-	err := l.flush(s.file)
+	err := l.on.flush(s.file)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.synced(err)
@@ -301,7 +303,7 @@ func (l *diskLog) syncLater() {
 	if s == nil || !behind {
 		return
 	}
-	err := l.flush(s.file)
+	err := l.on.flush(s.file)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -316,6 +318,14 @@ func (l *diskLog) syncLater() {
 	}
 }
 
+// owing reports whether raft expects to have stored what it has not: it has taken entries from the end to put others there.
+func (l *diskLog) owing() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.owes
+}
+
+// writable returns why nothing can be written any more, or nil.
 func (l *diskLog) writable() error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

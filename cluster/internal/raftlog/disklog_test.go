@@ -18,11 +18,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/shoalmq/shoal/cluster/internal/faults"
 	"github.com/shoalmq/shoal/internal/codec"
 )
 
+// testMedium does not wait for the disk.
+func testMedium() medium {
+	m := newMedium(faults.SoundDisk{})
+	m.flush = func(*os.File) error { return nil }
+	return m
+}
+
 func openTestLog(t require.TestingT, dir string) (*diskLog, bool) {
-	l, torn, err := openDiskLog(dir, func(*os.File) error { return nil })
+	l, torn, err := openDiskLog(dir, testMedium())
 	require.NoError(t, err)
 	l.full = 200
 	return l, torn
@@ -232,7 +240,7 @@ func TestDiskLogDamage(t *testing.T) {
 			require.Greater(t, len(paths), 3)
 			require.NoError(t, l.Close())
 			damage(t, paths)
-			_, _, err := openDiskLog(dir, (*os.File).Sync)
+			_, _, err := openDiskLog(dir, newMedium(faults.SoundDisk{}))
 			require.Error(t, err)
 			require.Contains(t, err.Error(), segmentSuffix, "which file it is")
 		})
@@ -245,7 +253,7 @@ func TestDiskLogWaitsForDisk(t *testing.T) {
 		l, _ := openTestLog(t, t.TempDir())
 		var mu sync.Mutex
 		flushed := int64(0) // the size of the file when the disk was last waited for
-		l.flush = func(f *os.File) error {
+		l.on.flush = func(f *os.File) error {
 			mu.Lock()
 			defer mu.Unlock()
 			info, err := f.Stat()
@@ -302,7 +310,7 @@ func TestDiskLogFlushFails(t *testing.T) {
 		for name, wait := range map[string]bool{"waited for": true, "later": false} {
 			l, _ := openTestLog(t, t.TempDir())
 			broken := errors.New("broken disk")
-			l.flush = func(f *os.File) error {
+			l.on.flush = func(f *os.File) error {
 				if filepath.Ext(f.Name()) == segmentSuffix {
 					return broken
 				}
@@ -384,7 +392,7 @@ func FuzzSegment(f *testing.F) {
 func BenchmarkStoreLogs(b *testing.B) {
 	for name, stable := range map[string]bool{"quorum": false, "fsync": true} {
 		b.Run(name, func(b *testing.B) {
-			l, _, err := openDiskLog(b.TempDir(), (*os.File).Sync)
+			l, _, err := openDiskLog(b.TempDir(), newMedium(faults.SoundDisk{}))
 			require.NoError(b, err)
 			data := appendBatchHead(nil, batchHead{node: "a", first: 1, count: 1, stable: stable})
 			data = append(data, make([]byte, 15<<10)...)

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -33,7 +34,7 @@ func (l *diskLog) DeleteRange(from, to uint64) error {
 func (l *diskLog) empty() error {
 	l.mu.Lock()
 	segments := l.segments
-	l.segments, l.first, l.behind = nil, 0, false
+	l.segments, l.first, l.behind, l.owes = nil, 0, false, true
 	l.mu.Unlock()
 	return l.removeAll(segments)
 }
@@ -44,7 +45,7 @@ func (l *diskLog) removeAll(segments []*segment) error {
 			return err
 		}
 	}
-	return l.flush.dir(l.dir)
+	return l.on.flushDir(l.dir)
 }
 
 // trim removes what is before first, with write held.
@@ -77,14 +78,17 @@ func (l *diskLog) cut(from uint64) error {
 	shorter := *s
 	l.mu.Unlock()
 	slices.Reverse(superfluous)
-	if err := l.removeAll(superfluous); err != nil {
-		return err
-	}
-	if err := shorter.cut(from); err != nil {
-		return err
+	err := l.removeAll(superfluous)
+	if err == nil {
+		err = shorter.cut(from)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err != nil { // nobody knows what would be found after a restart if more were written
+		l.broken = errors.Join(err, errBroken)
+		return l.broken
+	}
+	l.owes = true
 	s.ends = slices.Clip(shorter.ends) // a reader may still have the old ones
 	l.written++
 	return nil

@@ -55,6 +55,18 @@
 // that loses its power in between has forgotten what it answered for, until the leader has sent it again; only if that happens to a
 // majority at the same time can an entry that was committed without ProposeStable be lost.
 //
+// # A disk that fails
+//
+// raft steps down when its log cannot be written, and panics when its term cannot be kept. A node whose disk has no room, or has not taken a write for
+// stallLimit, does neither more than once: it keeps apart (fitness.go). Nothing of raft's goes in or out, so that another node leads; it asks for no lease, so
+// that it is given up like a node that is lost, and its sessions are taken over; and it stands still where it would have to keep a vote or a term. It tries every
+// probeInterval whether its disk has room for as much as it had not, and then is a follower that has fallen behind. What it could not write is not in its log:
+// a part of an entry is cut off, at once or at the next start. A sync that fails is another matter: nobody knows then what the disk has, and the node keeps
+// apart until it is restarted.
+//
+// A disk that is only slow costs what waits for it: the leader's all proposals, a follower's nothing as long as a majority is faster, but for Barriers, which
+// wait for every node.
+//
 // # Versions
 //
 // The level of the cluster's formats is agreed, too: see levels.go, and package level for what it is.

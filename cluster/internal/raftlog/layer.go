@@ -27,6 +27,7 @@ const keyCluster = "shoal-cluster"
 var (
 	errPreamble     = errors.New("raftlog: this is not another node's raft")
 	errNamesake     = errors.New("raftlog: another node has the name")
+	errApart        = errors.New("raftlog: this node's disk does not take raft's log")
 	errOtherCluster = errors.New("raftlog: the node belongs to another cluster; a node that is to change clusters needs an empty Dir")
 )
 
@@ -107,6 +108,9 @@ func (a *accepted) Read(b []byte) (int, error) {
 		a.checked = true
 	}
 	n, err := a.Conn.Read(b)
+	if err == nil && a.layer.apart.Load() {
+		return 0, errors.Join(errApart, a.Close())
+	}
 	if now := a.layer.book.changes.Load(); err == nil && now != a.changes {
 		a.changes = now
 		if a.layer.book.mistaken(a.name, a.peerAddr) {
@@ -114,6 +118,13 @@ func (a *accepted) Read(b []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func (a *accepted) Write(b []byte) (int, error) {
+	if a.layer.apart.Load() {
+		return 0, errors.Join(errApart, a.Close())
+	}
+	return a.Conn.Write(b)
 }
 
 func (a *accepted) check() error {
@@ -162,6 +173,8 @@ type streamLayer struct {
 	cancel context.CancelFunc
 	// rivalled is set while another node has this one's name: nobody is to take this one for it.
 	rivalled atomic.Bool
+	// apart is set while this node keeps apart from raft: nothing goes in or out.
+	apart atomic.Bool
 
 	mu    sync.Mutex
 	conns map[*dialled]struct{}
@@ -183,6 +196,9 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	if s.rivalled.Load() {
 		return nil, errNamesake
+	}
+	if s.apart.Load() {
+		return nil, errApart
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, dialTimeout))
 	defer cancel()
@@ -210,6 +226,22 @@ func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.
 func (s *streamLayer) hangUp() {
 	s.cancel()
 	s.closeThose(func(*dialled) bool { return true })
+}
+
+// Rivalled says whether another node has this one's name. While it has, this one keeps apart from raft.
+func (l *Log) Rivalled(is bool) {
+	l.layer.rivalled.Store(is)
+	if is {
+		l.layer.closeThose(func(*dialled) bool { return true })
+	}
+}
+
+// keepApart lets nothing in or out, or everything again.
+func (s *streamLayer) keepApart(is bool) {
+	s.apart.Store(is)
+	if is {
+		s.closeThose(func(*dialled) bool { return true })
+	}
 }
 
 // hangUpOn closes what was dialled at an address.

@@ -92,7 +92,7 @@ func (l *Log) renew(ctx context.Context) {
 	defer t.Stop()
 	for {
 		changed := l.leaderChanged()
-		if inc := l.incarnation.Load(); inc != 0 {
+		if inc := l.incarnation.Load(); inc != 0 && l.stores.fitness.trouble() == nil {
 			if err := l.renewOnce(ctx, inc); err != nil && ctx.Err() == nil {
 				l.cfg.Logger.Debug("lease not renewed", "err", err)
 			}
@@ -104,6 +104,13 @@ func (l *Log) renew(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (l *Log) pokeRenew() {
+	select {
+	case l.renewNow <- struct{}{}:
+	default:
 	}
 }
 

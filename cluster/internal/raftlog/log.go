@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/cluster/internal/faults"
 	"github.com/shoalmq/shoal/cluster/internal/level"
 	"github.com/shoalmq/shoal/cluster/internal/logbridge"
 )
@@ -40,6 +41,7 @@ type Peers interface {
 type Config struct {
 	Self      shoal.Node
 	Dir       string // empty: in memory
+	Disk      faults.Disk
 	Bootstrap bool
 	// ExpectNodes, if not 0, is how many nodes begin a cluster together.
 	ExpectNodes int
@@ -148,7 +150,7 @@ func Start(cfg Config) (*Log, error) {
 // openRaft opens the stores and starts raft. amnesic is true if there was no log.
 func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 	hc := logbridge.HC(l.cfg.Logger)
-	if l.stores, err = openStores(l.cfg.Dir, hc); err != nil {
+	if l.stores, err = openStores(l.cfg.Dir, l.cfg.Disk, hc); err != nil {
 		return false, err
 	}
 	existing, err := raft.HasExistingState(l.stores.logs, l.stores.stable, l.stores.snapshots)
@@ -217,6 +219,9 @@ func (l *Log) run(elected chan bool, amnesic bool) {
 		l.wg.Go(func() { f(l.ctx) })
 	}
 	l.wg.Go(func() { l.stayUp(upCtx) })
+	if l.stores.fitness != nil {
+		l.wg.Go(func() { l.watchDisk(l.ctx) })
+	}
 	if amnesic {
 		l.wg.Go(func() { l.watchAmnesia(l.ctx) })
 		if l.cfg.Bootstrap {
@@ -274,21 +279,6 @@ func (l *Log) leaderChanged() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed
-}
-
-// Rivalled says whether another node has this one's name. While it has, this one keeps apart from raft.
-func (l *Log) Rivalled(is bool) {
-	l.layer.rivalled.Store(is)
-	if is {
-		l.layer.closeThose(func(*dialled) bool { return true })
-	}
-}
-
-func (l *Log) pokeRenew() {
-	select {
-	case l.renewNow <- struct{}{}:
-	default:
-	}
 }
 
 // The following are called on Apply's goroutine.
@@ -354,7 +344,9 @@ func (l *Log) Close() error {
 	l.gate.close(leaveTimeout)
 	stopped := make(chan error, 1)
 	go func() {
+		l.layer.keepApart(true)
 		l.transport.stop() // or raft would wait for nodes that do not answer
+		l.stores.letGo()
 		err := l.raft.Shutdown().Error()
 		stopped <- errors.Join(err, l.transport.Close(), l.stores.close())
 	}()

@@ -26,11 +26,8 @@ type segment struct {
 	path  string
 	first uint64
 	ends  []int64 // where each entry ends
-	flush flusher
+	on    medium
 }
-
-// flusher waits until the disk has what was written to a file: (*os.File).Sync but for tests.
-type flusher func(*os.File) error
 
 const (
 	segmentMagic     = "shoallg1"
@@ -46,15 +43,15 @@ var errTorn = errors.New("incomplete entry")
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // MakeTable keeps it
 
 // createSegment makes an empty segment. What a crash has left of an earlier attempt is in nobody's way.
-func createSegment(dir string, first uint64, flush flusher) (*segment, error) {
-	s := &segment{flush: flush, path: filepath.Join(dir, fmt.Sprintf("%020d%s", first, segmentSuffix)), first: first}
+func createSegment(dir string, first uint64, on medium) (*segment, error) {
+	s := &segment{on: on, path: filepath.Join(dir, fmt.Sprintf("%020d%s", first, segmentSuffix)), first: first}
 	var err error
 	if s.file, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
 		return nil, err
 	}
-	_, err = s.file.WriteAt(binary.BigEndian.AppendUint64([]byte(segmentMagic), first), 0)
+	err = on.write(s.file, binary.BigEndian.AppendUint64([]byte(segmentMagic), first), 0)
 	if err == nil {
-		err = flush.dir(dir)
+		err = on.flushDir(dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -71,12 +68,12 @@ func segmentIndex(name string) (uint64, bool) {
 
 // openSegment opens a segment and finds its entries. If it ends in the middle of one, the error is errTorn, and the segment has what is
 // before that.
-func openSegment(path string, first uint64, flush flusher) (*segment, error) {
+func openSegment(path string, first uint64, on medium) (*segment, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{file: f, path: path, first: first, flush: flush}
+	s := &segment{file: f, path: path, first: first, on: on}
 	r := bufio.NewReaderSize(f, 1<<16)
 	err = s.scan(r)
 	if err != nil && !errors.Is(err, errTorn) {
@@ -172,7 +169,7 @@ func (s *segment) append(logs []*raft.Log) error {
 		buf = appendRecord(buf, log)
 		ends = append(ends, at+int64(len(buf)))
 	}
-	if _, err := s.file.WriteAt(buf, at); err != nil {
+	if err := s.on.write(s.file, buf, at); err != nil {
 		if cut := s.file.Truncate(at); cut != nil {
 			return errors.Join(err, cut, errBroken)
 		}
@@ -193,19 +190,10 @@ func (s *segment) cut(from uint64) error {
 		return err
 	}
 	s.ends = ends
-	return s.flush(s.file)
+	return s.on.flush(s.file)
 }
 
 func (s *segment) remove() error { return errors.Join(s.file.Close(), os.Remove(s.path)) }
-
-// dir waits until the disk has the names in a directory.
-func (f flusher) dir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(d), d.Close())
-}
 
 func appendRecord(b []byte, log *raft.Log) []byte {
 	at := len(b)

@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/shoalmq/shoal/cluster/internal/faults"
 )
 
 const (
@@ -25,7 +27,15 @@ type stores struct {
 	logs      raft.LogStore
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
+	fitness   *fitness     // nil in memory
 	closer    func() error // nil in memory
+}
+
+// letGo ends waiting for a disk that does not take what raft has for it. Nothing may leave this node any more.
+func (s *stores) letGo() {
+	if s.fitness != nil {
+		close(s.fitness.closing)
+	}
 }
 
 func (s *stores) close() error {
@@ -35,8 +45,8 @@ func (s *stores) close() error {
 	return s.closer()
 }
 
-// openStores opens the stores below dir, or in memory if dir is empty.
-func openStores(dir string, log hclog.Logger) (*stores, error) {
+// openStores opens the stores below dir, on a disk that may have faults, or in memory if dir is empty.
+func openStores(dir string, disk faults.Disk, log hclog.Logger) (*stores, error) {
 	if dir == "" {
 		mem := raft.NewInmemStore()
 		return &stores{logs: mem, stable: mem, snapshots: raft.NewInmemSnapshotStore()}, nil
@@ -52,25 +62,28 @@ func openStores(dir string, log hclog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening raft's votes %s: %w", file, err)
 	}
-	l, err := openLog(filepath.Join(dir, logDir), v, log)
+	on := newMedium(disk)
+	l, err := openLog(filepath.Join(dir, logDir), v, on, log)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening raft's log in %s: %w", dir, err), v.Close())
 	}
 	closer := func() error { return errors.Join(l.Close(), v.Close()) }
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshots, log)
+	snapshots, err := openSnapshots(dir, disk, log)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening raft's snapshots in %s: %w", dir, err), closer())
 	}
-	cache, err := raft.NewLogCache(cachedEntries, l)
+	fit := newFitness(dir, on)
+	fit.broken = l.writable
+	cache, err := raft.NewLogCache(cachedEntries, &guardedLog{l, fit})
 	if err != nil {
 		return nil, errors.Join(err, closer())
 	}
-	return &stores{logs: cache, stable: v, snapshots: snapshots, closer: closer}, nil
+	return &stores{logs: cache, stable: &patientVotes{v, disk, fit}, snapshots: snapshots, fitness: fit, closer: closer}, nil
 }
 
 // openLog opens the log, for the process that has the votes.
-func openLog(dir string, v *votes, log hclog.Logger) (*diskLog, error) {
-	l, torn, err := openDiskLog(dir, (*os.File).Sync)
+func openLog(dir string, v *votes, on medium, log hclog.Logger) (*diskLog, error) {
+	l, torn, err := openDiskLog(dir, on)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,10 @@ func openVotes(path string) (*votes, error) {
 	if err != nil {
 		return nil, err
 	}
+	v := &votes{db}
+	if v.has(bucketStable) { // nothing is written where there is nothing to change: a disk may be full
+		return v, nil
+	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bucketStable)
 		return err
@@ -42,11 +46,14 @@ func openVotes(path string) (*votes, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &votes{db}, nil
+	return v, nil
 }
 
 // moveLog moves entries that an earlier version kept here to where they are kept now.
 func (l *votes) moveLog(to *diskLog) error {
+	if !l.has(bucketLog) {
+		return nil
+	}
 	return l.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketLog)
 		if b == nil {
@@ -78,6 +85,15 @@ func (l *votes) moveLog(to *diskLog) error {
 		}
 		return tx.DeleteBucket(bucketLog)
 	})
+}
+
+// has reports whether there is a bucket.
+func (l *votes) has(bucket []byte) (is bool) {
+	_ = l.db.View(func(tx *bbolt.Tx) error { // it fails only when the file is closed
+		is = tx.Bucket(bucket) != nil
+		return nil
+	})
+	return is
 }
 
 // Close closes the file.
