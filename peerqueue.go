@@ -208,6 +208,9 @@ func (n *clusterNode) repick(picks []pick) {
 			if o := e.Msg.Origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
 				continue // the lost node had given it to a member whose session lasts
 			}
+			if n.passed.has(e.Msg.ID, g) {
+				continue // or had passed it on to one here
+			}
 			n.b.redispatchOne(sc, &e, true)
 			n.b.awaitStored(&sc.r)
 			if a := sc.r.wait; a != nil {

@@ -115,6 +115,9 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r.doubtful = f.flags&forwardDoubtful != 0
 	n.noteArrival(r)
 	var others []string
+	if len(groups) > 0 && r.doubtful { // a lost node had been sent it, and may have passed it on to this one
+		groups = slices.DeleteFunc(groups, func(g string) bool { return n.passed.has(f.id, g) })
+	}
 	if len(groups) > 0 {
 		others = n.notHere(groups)
 		groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(others, g) })

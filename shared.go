@@ -167,7 +167,7 @@ func (b *Broker) redispatch(left []core.Entry) {
 	sc := b.scratch()
 	defer sc.release()
 	for i := range left {
-		b.redispatchOne(sc, &left[i], false)
+		b.redispatchOne(sc, &left[i], left[i].Doubtful)
 	}
 }
 
