@@ -36,6 +36,7 @@ type adoption struct {
 	index    uint64
 	lost     string
 	discard  bool
+	givenUp  bool // and what waits for sessions here is not to have any more
 	sessions []inherited
 	filters  []string // routes that this node may have inherited with them
 	// begun is closed when the routes lead here; nil if they do already.
@@ -147,12 +148,15 @@ func (q *adoptions) run() {
 			case <-q.wake:
 				continue
 			case <-q.n.life.Done():
-				q.abandon()
+				q.abandon(packets.ServerShuttingDown)
 				return
 			}
 		}
 		if a.discard {
 			q.n.discardAll()
+			if a.givenUp {
+				q.abandon(packets.ServerUnavailable)
+			}
 		} else {
 			q.n.adopt(a)
 		}
@@ -195,13 +199,13 @@ func (q *adoptions) release(index uint64) (held []heldMessage) {
 }
 
 // abandon tells the publishers of what is held that it went nowhere.
-func (q *adoptions) abandon() {
+func (q *adoptions) abandon(code packets.ReasonCode) {
 	q.mu.Lock()
 	held := q.held
 	q.held = nil
 	q.mu.Unlock()
 	for _, h := range held {
-		h.wait.finish(packets.ServerShuttingDown)
+		h.wait.finish(code)
 	}
 }
 

@@ -350,6 +350,7 @@ func withPeer(rt *route, p *peerQueue) *route {
 func TestReceiveRefusesWhoWasGivenUp(t *testing.T) {
 	n := newAgreed(t).n
 	n.up.Store(true)
+	n.state.enter("self", member{since: 2})
 	n.state.enter("x", member{since: 3})
 	n.step(4)
 	receive := func(step uint64) (answer error) {
@@ -372,6 +373,7 @@ func TestReceiveWaitsForTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newAgreed(t).n
 		n.up.Store(true)
+		n.state.enter("self", member{since: 2})
 		n.state.enter("x", member{since: 3})
 		n.step(4)
 		accepted := 0

@@ -21,6 +21,7 @@ type passing struct {
 	group string
 	wait  *acceptance
 	until time.Time // then it is given up
+	step  uint64    // of the agreed order, which this node had taken when it got the message
 	// doubtful: somebody of the group may have had it.
 	doubtful bool
 }
@@ -45,7 +46,9 @@ func (n *clusterNode) passLater(r *routing, group string) {
 	a.add()
 	n.mu.Lock()
 	list, busy := n.passing[group]
-	n.passing[group] = append(list, passing{r.message(), group, a, time.Now().Add(passPatience), r.doubtful})
+	n.passing[group] = append(list, passing{
+		msg: r.message(), group: group, wait: a, until: time.Now().Add(passPatience), step: n.adoptions.taken.Load(), doubtful: r.doubtful,
+	})
 	n.mu.Unlock()
 	if !busy {
 		n.wg.Go(func() { n.passOn(group) })
@@ -75,6 +78,9 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 	for {
 		if n.life.Err() != nil {
 			return packets.ServerShuttingDown
+		}
+		if !n.state.current(n.self.Name, p.step) { // whoever has sent it here has sent it elsewhere since
+			return packets.ServerUnavailable
 		}
 		rt, leaving := n.state.pickNode(group, n.self.Name), false
 		if rt == nil || rt.online == 0 {
@@ -109,6 +115,7 @@ func (n *clusterNode) askToTake(node string, p *passing) bool {
 	ctx, cancel := context.WithTimeout(n.life, passTimeout)
 	defer cancel()
 	req := codec.AppendFixed64(request(callPass), n.adoptions.taken.Load())
+	req = codec.AppendUint(req, p.step)
 	req = codec.AppendBool(codec.AppendString(req, p.group), p.doubtful)
 	b, err := n.c.Call(ctx, node, appendMessage(req, m))
 	if err != nil {
@@ -121,7 +128,7 @@ func (n *clusterNode) askToTake(node string, p *passing) bool {
 
 // takePassed answers callPass.
 func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Reader) ([]byte, error) {
-	step, group, doubtful := r.Fixed64(), r.String(), r.Bool()
+	step, from, group, doubtful := r.Fixed64(), r.Uint(), r.String(), r.Bool()
 	m := readMessage(r)
 	if r.Err() != nil {
 		return nil, r.Err()
@@ -130,7 +137,7 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	if err := n.adoptions.awaitStep(ctx, step); err != nil {
 		return nil, err
 	}
-	if !n.state.current(node, step) {
+	if !n.state.current(node, from) || !n.state.current(n.self.Name, step) {
 		return nil, errGivenUp
 	}
 	if n.passed.has(m.ID, group) { // the answer was lost

@@ -32,7 +32,7 @@ func TestPassedOnAndSentAgain(t *testing.T) {
 	pass := func(t *testing.T, n *sending) *session {
 		t.Helper()
 		m := n.member("m", group)
-		req := codec.AppendFixed64(request(callPass), 0)
+		req := codec.AppendUint(codec.AppendFixed64(request(callPass), 0), 0)
 		req = appendMessage(codec.AppendBool(codec.AppendString(req, group), false), msg)
 		for i := range 2 { // the first answer may be lost
 			b, err := (*stateMachine)(n.clusterNode).Serve(t.Context(), "x", req)
@@ -87,8 +87,7 @@ func TestPassedIsBounded(t *testing.T) {
 			p.add(id(i), "g")
 			p.add(id(i), "g")
 		}
-		require.Equal(t, passedLimit, len(p.order))
-		require.Equal(t, passedLimit, len(p.until))
+		require.Len(t, p.until, passedLimit)
 		require.False(t, p.has(id(9), "g"))
 		require.True(t, p.has(id(10), "g"))
 		require.False(t, p.has(id(10), "h"))
@@ -97,6 +96,82 @@ func TestPassedIsBounded(t *testing.T) {
 		p.add(id(0), "g")
 		time.Sleep(time.Second)
 		p.add(id(1), "g")
-		require.Equal(t, 2, len(p.order), "those that are too old are gone")
+		require.Len(t, p.order, 2, "those that are too old are gone")
+	})
+}
+
+// Guarantees 5 and 7: a node that was given up, and is back, does nothing more with what it had been sent before: that was sent elsewhere since.
+func TestWhatCameBeforeBeingGivenUpIsVoid(t *testing.T) {
+	const group = "$share/g/t"
+	batch := func(step uint64) []byte {
+		r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: step}}
+		b := appendForward(newBatch(), r, []string{group})
+		stampBatch(b, step)
+		return b
+	}
+	// back makes a node that was given up in step 5 and has come back in step 7.
+	back := func(t *testing.T) *sending {
+		t.Helper()
+		n := newSending(t, "x", "y")
+		n.state.enter("self", member{since: 7})
+		n.step(8)
+		return n
+	}
+	receive := func(n *sending, step uint64) (err error) {
+		(*stateMachine)(n.clusterNode).Receive("x", batch(step), func(e error) { err = e })
+		return err
+	}
+	pass := func(t *testing.T, n *sending, taken, from uint64) error {
+		t.Helper()
+		req := codec.AppendUint(codec.AppendFixed64(request(callPass), taken), from)
+		msg := &core.Message{ID: msgID{Origin: 5, Number: taken}, TopicName: "t", QoS: 1}
+		_, err := (*stateMachine)(n.clusterNode).Serve(t.Context(), "x", appendMessage(codec.AppendBool(codec.AppendString(req, group), false), msg))
+		return err
+	}
+	t.Run("forwarded", func(t *testing.T) {
+		n := back(t)
+		m := n.member("m", group)
+		require.ErrorIs(t, receive(n, 4), ErrNotServing)
+		require.Zero(t, m.core.Len())
+		require.NoError(t, receive(n, 8))
+		require.Equal(t, 1, m.core.Len())
+	})
+	t.Run("passed on to it", func(t *testing.T) {
+		n := back(t)
+		m := n.member("m", group)
+		require.ErrorIs(t, pass(t, n, 4, 4), ErrNotServing)
+		require.Zero(t, m.core.Len())
+		require.NoError(t, pass(t, n, 8, 4), "that x has had it for longer does no harm")
+		require.Equal(t, 1, m.core.Len())
+	})
+	t.Run("passed on by another that was given up", func(t *testing.T) {
+		n := back(t)
+		m := n.member("m", group)
+		n.state.enter("x", member{since: 8})
+		require.ErrorIs(t, pass(t, n, 8, 4), ErrNotServing)
+		require.Zero(t, m.core.Len())
+	})
+	t.Run("to be passed on", func(t *testing.T) {
+		n := back(t)
+		m := n.member("m", group)
+		msg := &core.Message{TopicName: "t", QoS: 1}
+		require.Equal(t, packets.ServerUnavailable, n.passOne(&passing{msg: msg, group: group, step: 4, until: time.Now()}))
+		require.Zero(t, m.core.Len())
+		require.Equal(t, packets.Success, n.passOne(&passing{msg: msg, group: group, step: 8, until: time.Now()}))
+		require.Equal(t, 1, m.core.Len())
+	})
+	t.Run("held for sessions that were being adopted", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := newSending(t)
+			var code packets.ReasonCode
+			a := newAcceptance()
+			a.then = func(c packets.ReasonCode) { code = c }
+			n.adoptions.held = []heldMessage{{msg: &core.Message{TopicName: "t", QoS: 1}, wait: a}}
+			n.givenUp()
+			go n.adoptions.run()
+			synctest.Wait()
+			require.Equal(t, packets.ServerUnavailable, code)
+			n.cancel()
+		})
 	})
 }

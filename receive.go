@@ -37,7 +37,8 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		accepted(err)
 		return
 	}
-	if !n.state.current(node, step) {
+	// What was sent here before the cluster gave this node up has been sent elsewhere since.
+	if !n.state.current(node, step) || !n.state.current(n.self.Name, step) {
 		accepted(errGivenUp)
 		return
 	}
@@ -54,7 +55,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	whole.finish(packets.Success)
 }
 
-// errGivenUp refuses what a node sent before the cluster gave it up.
+// errGivenUp refuses what a node sent, or was sent, before the cluster gave it up.
 var errGivenUp = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the node was given up by its cluster", Err: ErrNotServing}
 
 // forwarded is one message from another node. It refers to the batch.

@@ -313,7 +313,7 @@ func (n *clusterNode) givenUp() {
 		}
 	}
 	n.b.kickAll(n.goElsewhere("this node was separated from its cluster"))
-	n.adoptions.add(&adoption{discard: true})
+	n.adoptions.add(&adoption{discard: true, givenUp: true})
 }
 
 // isSelf reports whether node is this run of this node, and not an earlier one that the log tells of.
