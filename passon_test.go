@@ -175,3 +175,33 @@ func TestWhatCameBeforeBeingGivenUpIsVoid(t *testing.T) {
 		})
 	})
 }
+
+// Guarantees 5 and 7: what a session has left of a shared group is given to others by its home alone.
+func TestOnlyTheHomeHandsOn(t *testing.T) {
+	const group = "$share/g/t"
+	for name, c := range map[string]struct {
+		home string
+		up   bool
+		want int
+	}{
+		"at home":                 {"self", true, 1},
+		"its heir has it":         {"x", true, 0},
+		"given up a moment ago":   {"self", false, 0},
+		"not kept, and node lost": {"", true, 0},
+	} {
+		for how, goes := range map[string]func(*session){"client away": (*session).redispatch, "session over": (*session).end} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				n := newSending(t, "x")
+				n.up.Store(c.up)
+				n.state.setRoute("x", group, 1, 1)
+				m := n.member("m", group)
+				if c.home != "" {
+					n.state.owners["m"] = &owner{node: c.home, home: c.home, epoch: 3}
+				}
+				m.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", QoS: 1}, QoS: 1, Share: group})
+				goes(m)
+				require.Len(t, n.take(), c.want)
+			})
+		}
+	}
+}

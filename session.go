@@ -326,7 +326,9 @@ func (s *session) markEnded() (cleanUp func()) {
 	moved := s.moved
 	var left []core.Entry
 	if !moved {
-		left = s.takeLeft()
+		if left = s.takeLeft(); !s.handsOn() {
+			left = nil
+		}
 	}
 	epoch := s.epoch
 	if moved {

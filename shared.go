@@ -138,7 +138,7 @@ func shareable(e *core.Entry) bool {
 // stays for its return.
 func (s *session) redispatch() {
 	s.mu.Lock()
-	if s.shares == 0 || s.ended || s.moving {
+	if s.shares == 0 || s.ended || s.moving || !s.handsOn() {
 		s.mu.Unlock()
 		return
 	}
@@ -147,6 +147,13 @@ func (s *session) redispatch() {
 	})
 	s.mu.Unlock()
 	s.b.redispatch(left)
+}
+
+// handsOn reports whether it is for this node to say what others get of the session: it is at home here. When the cluster has given this node up, that is
+// for the heir.
+func (s *session) handsOn() bool {
+	cl := s.b.cluster
+	return cl == nil || (cl.up.Load() && cl.state.isHome(cl.self.Name, s.clientID))
 }
 
 // othersOnline reports whether a group has a member that is online, anywhere.
