@@ -40,7 +40,7 @@ type clusterNode struct {
 	barriers  barriers
 	adoptions adoptions
 	keeper    keeper
-	passed    passed
+	passed    recent[passedKey]
 	lastWords tally // wills that are being published, and what the cluster is to know of them
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.

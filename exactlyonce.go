@@ -136,7 +136,8 @@ func (n *clusterNode) noteArrival(r *routing) {
 	if r.origin != nil && r.inherited == 0 && !r.groupsOnly {
 		m := r.message()
 		if w := m.Origin.Will; w != 0 && !n.state.hasWill(m.Publisher, w) {
-			r.origin = nil // it comes late, and nobody will publish it again
+			// It comes late, and nobody will publish it again; but two may have, if a node was lost.
+			r.origin, r.stale = nil, n.state.origins.wills.has(willKey{m.Publisher, w})
 			return
 		}
 		r.seen = !n.state.origins.arrive(m.Publisher, m.Origin)

@@ -52,6 +52,8 @@ func keyOf(o *core.Origin) exchangeKey { return exchangeKey{o.PacketID, o.Will} 
 type origins struct {
 	mu sync.Mutex
 	by map[string]map[exchangeKey]*exchange
+	// wills are those that this node has given to its sessions, and that are done.
+	wills recent[willKey]
 }
 
 func (x *origins) reset() {
@@ -148,6 +150,9 @@ func (x *origins) over(publisher string, id exchangeKey, before uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if ids := x.by[publisher]; ids != nil {
+		if ex := ids[id]; ex != nil && id.will != 0 && ex.at != 0 {
+			x.wills.add(willKey{publisher, id.will})
+		}
 		x.forget(publisher, ids, id, before)
 	}
 }

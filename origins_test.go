@@ -2,11 +2,13 @@ package shoal
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
 )
 
 // What is a repetition follows from where in the agreed order the exchanges and the connections began; see origins.
@@ -81,4 +83,30 @@ func TestOriginsAgreed(t *testing.T) {
 	require.NoError(t, (*stateMachine)(other.n).Restore(&b))
 	require.True(t, other.origins.has("p", o, known))
 	require.Equal(t, uint64(42), other.now.Load())
+}
+
+// A will that two nodes published, since one was given up, comes once, also when one of the two messages was held up until nobody remembers the other.
+func TestLateWillIsKnown(t *testing.T) {
+	n := newSending(t, "x", "y")
+	n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "x"}}}
+	m := n.member("m", "w")
+	will := func(id, again uint64) []byte {
+		r := &routing{p: &packets.Publish{TopicName: "w", QoS: 1}, publisher: "ill", id: msgID{Number: id}, origin: &core.Origin{Will: 4, At: 3, Again: again}}
+		return appendForward(newBatch(), r, nil)
+	}
+	receive := func(from string, batch []byte) {
+		(*stateMachine)(n.clusterNode).Receive(from, batch, func(err error) { require.NoError(t, err) })
+	}
+	receive("x", will(1, 0))
+	require.Equal(t, 1, m.core.Len())
+	n.state.willDone("ill", 4)
+	receive("y", will(2, math.MaxUint64))
+	require.Equal(t, 1, m.core.Len())
+
+	// One that comes late to those who have not had it does come.
+	n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 5, node: "x"}}}
+	n.state.willDone("ill", 5)
+	late := &routing{p: &packets.Publish{TopicName: "w", QoS: 1}, publisher: "ill", id: msgID{Number: 3}, origin: &core.Origin{Will: 5, At: 3}}
+	receive("x", appendForward(newBatch(), late, nil))
+	require.Equal(t, 2, m.core.Len())
 }

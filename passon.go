@@ -3,7 +3,6 @@ package shoal
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/shoalmq/shoal/internal/codec"
@@ -140,7 +139,7 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	if !n.state.current(node, from) || !n.state.current(n.self.Name, step) {
 		return nil, errGivenUp
 	}
-	if n.passed.has(m.ID, group) { // the answer was lost
+	if n.passed.has(passedKey{m.ID, group}) { // the answer was lost
 		return answer(passTaken), nil
 	}
 	taken, _, code := n.giveToGroup(ctx, m, group, doubtful)
@@ -150,49 +149,15 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	case !taken:
 		return answer(passNone), nil
 	}
-	n.passed.add(m.ID, group)
+	n.passed.add(passedKey{m.ID, group})
 	return answer(passTaken), nil
 }
 
-// passed are the messages for shared groups that were passed on to this node lately. If the node that had passed one on is lost before it can say so, who
-// had sent it there chooses another member, which may be here.
-type passed struct {
-	mu    sync.Mutex
-	until map[passedKey]time.Time
-	order []passedKey // the oldest first
-}
-
+// passedKey is a message for a shared group that was passed on to this node. If the node that had passed it on is lost before it can say so, who had
+// sent it there chooses another member, which may be here.
 type passedKey struct {
 	id    msgID
 	group string
-}
-
-// passedLimit bounds passed: what is older than that many messages is forgotten, and may come twice.
-const passedLimit = 1 << 14
-
-func (p *passed) add(id msgID, group string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now, key := time.Now(), passedKey{id, group}
-	if _, known := p.until[key]; known {
-		return
-	}
-	for len(p.order) > 0 && (len(p.order) >= passedLimit || now.After(p.until[p.order[0]])) {
-		delete(p.until, p.order[0])
-		p.order = p.order[1:]
-	}
-	if p.until == nil {
-		p.until = make(map[passedKey]time.Time)
-	}
-	p.order = append(p.order, key)
-	p.until[key] = now.Add(rerouteTime)
-}
-
-func (p *passed) has(id msgID, group string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	until, known := p.until[passedKey{id, group}]
-	return known && time.Now().Before(until)
 }
 
 // giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one, or one that is on its

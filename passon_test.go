@@ -78,28 +78,6 @@ func TestPassedOnAndSentAgain(t *testing.T) {
 	})
 }
 
-// What was passed on is remembered for a while, and not without bounds.
-func TestPassedIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var p passed
-		id := func(i int) msgID { return msgID{Number: uint64(i)} }
-		for i := range passedLimit + 10 {
-			p.add(id(i), "g")
-			p.add(id(i), "g")
-		}
-		require.Len(t, p.until, passedLimit)
-		require.False(t, p.has(id(9), "g"))
-		require.True(t, p.has(id(10), "g"))
-		require.False(t, p.has(id(10), "h"))
-		time.Sleep(rerouteTime)
-		require.False(t, p.has(id(10), "g"))
-		p.add(id(0), "g")
-		time.Sleep(time.Second)
-		p.add(id(1), "g")
-		require.Len(t, p.order, 2, "those that are too old are gone")
-	})
-}
-
 // Guarantees 5 and 7: a node that was given up, and is back, does nothing more with what it had been sent before: that was sent elsewhere since.
 func TestWhatCameBeforeBeingGivenUpIsVoid(t *testing.T) {
 	const group = "$share/g/t"

@@ -208,7 +208,7 @@ func (n *clusterNode) repick(picks []pick) {
 			if o := e.Msg.Origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
 				continue // the lost node had given it to a member whose session lasts
 			}
-			if n.passed.has(e.Msg.ID, g) {
+			if n.passed.has(passedKey{e.Msg.ID, g}) {
 				continue // or had passed it on to one here
 			}
 			n.b.redispatchOne(sc, &e, true)

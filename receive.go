@@ -117,7 +117,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	n.noteArrival(r)
 	var others []string
 	if len(groups) > 0 && r.doubtful { // a lost node had been sent it, and may have passed it on to this one
-		groups = slices.DeleteFunc(groups, func(g string) bool { return n.passed.has(f.id, g) })
+		groups = slices.DeleteFunc(groups, func(g string) bool { return n.passed.has(passedKey{f.id, g}) })
 	}
 	if len(groups) > 0 {
 		others = n.notHere(groups)

@@ -39,6 +39,7 @@ type routing struct {
 	// origin is nil unless the message may come again, by another node; seen says that this node's sessions that do not last have had it.
 	origin *core.Origin
 	seen   bool
+	stale  bool // everybody here has had it: it is a will that two nodes have published
 	// reserves: the packet identifier is kept when everybody who must have the message has it; see routed.
 	reserves bool
 	// had are the shared groups that have had it.
@@ -249,7 +250,7 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if sub.noLocal && sub.s == r.from && r.from != nil {
 		return false // [MQTT-3.8.3-3]
 	}
-	if r.inherited != 0 && (sub.s == nil || sub.s.adopted < r.inherited) {
+	if r.stale || (r.inherited != 0 && (sub.s == nil || sub.s.adopted < r.inherited)) {
 		return false // it has had the message by itself
 	}
 	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r) {
