@@ -120,10 +120,8 @@ func (g *Gossip) Announce(self shoal.Node) {
 	m := g.members
 	g.mu.Unlock()
 	if m != nil {
-		// Without a timeout it does not wait.
-		if err := m.UpdateNode(0); err != nil {
-			g.cfg.Logger.Debug("announcing this node", "err", err)
-		}
+		// Others are told in any case. Without a timeout it would wait for that: for ever, if this node is leaving.
+		_ = m.UpdateNode(time.Nanosecond)
 	}
 	g.poke()
 }
