@@ -190,6 +190,7 @@ func TestOnlyTheHomeEndsASession(t *testing.T) {
 		"claimed again":                {owner{node: "a", home: "a", epoch: 6}, false},
 		"inherited by this node":       {owner{home: "a", epoch: 4}, true},
 		"inherited by another":         {owner{home: "b", epoch: 5}, false},
+		"claimed by another":           {owner{node: "b", home: "a", epoch: 5}, false},
 		"claimed, and not brought yet": {owner{node: "a", home: "b", epoch: 5}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -101,7 +101,10 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 
 // stillHere is atHome when what has ended here is agreed, unless the client wants none of it.
 func (n *clusterNode) stillHere(ctx context.Context, id string, cleanStart bool) (*session, error) {
-	if s := n.b.sessions.get(id); !cleanStart && (s == nil || s.isOver()) {
+	if s := n.b.sessions.get(id); s == nil || s.isOver() {
+		if cleanStart {
+			return nil, nil
+		}
 		// It may have ended a moment ago, and what is kept of it be there until that is agreed.
 		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
 			return nil, err

@@ -102,11 +102,11 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	return true
 }
 
-// release forgets a client whose session has ended at its home, unless it was claimed again.
+// release forgets a client whose session has ended at its home, unless it was claimed again, or by another node.
 func (a *agreed) release(node, id string, epoch uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o := a.owners[id]; o != nil && o.home == node && (o.epoch == epoch || o.node == "") {
+	if o := a.owners[id]; o != nil && o.home == node && (o.node == "" || (o.node == node && o.epoch == epoch)) {
 		delete(a.owners, id)
 		delete(a.kept, id)
 		a.origins.publisherOver(id, a.now.Load()+1)
