@@ -278,7 +278,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	s := b.newSession(in.id)
 	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
 	s.fence = in.owner.fence()
-	s.away = time.Now()
+	s.away = b.now()
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
 	}
@@ -338,8 +338,7 @@ func (s *session) adoptionEnds() {
 	}
 	s.early, s.collected = nil, nil
 	if s.conn == nil {
-		// The other node's clock may be ahead.
-		s.startExpiry(max(0, time.Duration(s.expiry)*time.Second-max(0, time.Since(s.away))))
+		s.startExpiry(max(0, s.left()))
 	}
 }
 
@@ -352,7 +351,7 @@ const rerouteTime = time.Minute
 func (s *session) inherit(id msgID) {
 	if s.had == nil {
 		s.had = make(map[msgID]struct{})
-		s.hadUntil = time.Now().Add(rerouteTime).UnixNano()
+		s.hadUntil = s.b.now().Add(rerouteTime).UnixNano()
 	}
 	s.had[id] = struct{}{}
 }

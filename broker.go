@@ -56,6 +56,9 @@ type Broker struct {
 	origin  uint64        // names this run of the broker in message IDs
 	numbers atomic.Uint64 // of messages
 
+	began      time.Time  // when Start was called
+	timekeeper Timekeeper // nil without a cluster whose nodes agree on the time
+
 	life context.Context // ends when the broker has drained
 	kill context.CancelFunc
 	wg   sync.WaitGroup // everything that Shutdown waits for
@@ -128,7 +131,7 @@ func New(opts ...Option) (*Broker, error) {
 	b.sys = newSysTree(b, b.cfg.sysInterval)
 	b.index = topics.NewIndex[target]()
 	b.groups.init()
-	b.retained.init()
+	b.retained.init(b.nano, b.timely)
 	b.sessions.init()
 	if len(b.hooks.dropped) > 0 {
 		b.dropEvents = make(chan DroppedEvent, 1024)
@@ -146,6 +149,7 @@ func New(opts ...Option) (*Broker, error) {
 			b.journal = new(journal)
 		}
 		b.cluster = newClusterNode(b, b.cfg.cluster[0])
+		b.timekeeper, _ = b.cfg.cluster[0].(Timekeeper)
 		b.journal.replication = newReplication(b.cluster)
 		if j := b.journal.common; j != nil {
 			j.stale, j.note = b.cluster.gone, b.cluster.note
@@ -166,6 +170,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	b.state = stateRunning
 	b.life, b.kill = context.WithCancel(context.Background())
 	b.origin = rand.Uint64()
+	b.began = time.Now()
 	b.mu.Unlock()
 	if err := b.start(ctx); err != nil {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Node describes one member of the cluster, as its discovery announces it.
@@ -91,6 +92,13 @@ type Yielder interface {
 	// Yield gives up leadership, so that the node's end interrupts nothing. It returns when another node leads, or when this one did not. It is
 	// called when the node begins to drain, perhaps more than once.
 	Yield(ctx context.Context) error
+}
+
+// Timekeeper is an optional interface of a Replicator: of one whose nodes agree on the time. Without it the nodes' clocks should show the same.
+type Timekeeper interface {
+	// Now returns the time that all nodes agree on, which goes on at a steady pace whatever is done to their clocks. It is what they measure by how long
+	// messages, sessions and wills have left. It is cheap, and may be called before Start.
+	Now() time.Time
 }
 
 // StateMachine is the broker as the Replicator sees it.

@@ -152,7 +152,7 @@ func (n *clusterNode) restoreCommon(ctx context.Context) error {
 	}
 	messages, err := n.restoreAgreed(ctx, spaceRetained, func(r *codec.Reader) []byte {
 		m := readMessage(r)
-		if r.Err() != nil || m.Expired(time.Now().UnixNano()) {
+		if r.Err() != nil || m.Expired(n.b.nano()) {
 			return nil
 		}
 		return appendMessage(command(cmdRetain), m)

@@ -280,7 +280,6 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if err := b.keepFirst(ctx, s, epoch, e, present); err != nil {
 		return err
 	}
-	now := time.Now()
 	ack := c.connAck(p, e, assigned, present)
 
 	s.mu.Lock()
@@ -317,7 +316,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		TopicAliasMaximum: min(p.Properties.TopicAliasMaximum.Or(0), b.limits.OutboundTopicAliases),
 	})
 	s.setOnline(true)
-	s.pump(now.UnixNano())
+	s.pump(b.nano())
 	s.mu.Unlock()
 
 	c.established = true

@@ -126,7 +126,7 @@ func (s *session) awaitKept() {
 		s.mu.Lock()
 		s.storing = false
 		s.core.Stored(seq)
-		s.pump(time.Now().UnixNano())
+		s.pump(s.b.nano())
 		c := s.conn
 		s.mu.Unlock()
 		if c != nil {
@@ -305,14 +305,15 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := b.now()
 	for _, m := range metas {
 		s := b.newSession(m.id)
 		s.expiry, s.durable, s.away = m.expiry, true, now
-		left := time.Duration(m.expiry) * time.Second
 		if m.away != 0 {
 			s.away = time.Unix(m.away, 0)
-			left -= max(0, now.Sub(s.away)) // a clock that was put back prolongs nothing
+		}
+		if b.timekeeper == nil && s.away.After(now) {
+			s.away = now // a clock that was put back prolongs nothing
 		}
 		s.doubtful = m.away == 0
 		if err := b.restoreSession(ctx, s); err != nil {
@@ -320,7 +321,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 		}
 		b.sessions.put(s)
 		s.mu.Lock()
-		s.startExpiry(max(left, 0))
+		s.startExpiry(max(s.left(), 0))
 		s.mu.Unlock()
 	}
 	return nil
@@ -387,7 +388,7 @@ func (s *session) restore(sub *subscription) (bool, error) {
 }
 
 func (b *Broker) restoreRetained(ctx context.Context) error {
-	now := time.Now().UnixNano()
+	now := b.nano()
 	return b.cfg.storage.Scan(ctx, spaceRetained, nil, func(_, value []byte) error {
 		r, err := openRecord(append([]byte(nil), value...))
 		if err != nil {

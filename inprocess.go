@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/shoalmq/shoal/internal/pipe"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -152,7 +151,7 @@ func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids [
 		l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
 		return true // it was this member's turn
 	}
-	pub := publicMessage(m, time.Now().UnixNano())
+	pub := publicMessage(m, l.b.nano())
 	pub.QoS, pub.Retain, pub.Properties.SubscriptionIdentifiers = qos, retain, ids
 	l.queue = append(l.queue, pub)
 	l.bytes += cost

@@ -142,7 +142,7 @@ func (k *keeper) level(ctx context.Context) error {
 	}
 	retained := func(key string) []byte {
 		m, ok := k.n.b.retained.names.Load().Get(key)
-		if !ok || m.Expired(time.Now().UnixNano()) {
+		if !ok || m.Expired(k.n.b.nano()) {
 			return nil
 		}
 		return appendMessage(newRecord(), m)

@@ -106,7 +106,7 @@ func (n *clusterNode) publishOrphans() {
 		}
 		m.Publisher = o.clientID
 		if o.away != 0 { // the delay began then [MQTT-3.1.3-9]
-			delay = max(0, delay-max(0, time.Since(time.Unix(o.away, 0))))
+			delay = max(0, delay-max(0, n.b.now().Sub(time.Unix(o.away, 0))))
 		}
 		w := &will{b: n.b, client: ClientInfo{ClientID: o.clientID, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
 		n.mu.Lock()

@@ -160,7 +160,7 @@ func (c *conn) ration(sc *scratch, p *packets.Publish) packets.ReasonCode {
 		sc.flush()
 		c.pause(wait)
 		sc.now = time.Now()
-		sc.nano = sc.now.UnixNano()
+		sc.nano = sc.b.nano()
 		c.lastRead = sc.now
 	}
 	return packets.Success

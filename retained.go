@@ -18,9 +18,12 @@ type retained struct {
 	mu     sync.Mutex // serialises changes
 	timers map[string]*time.Timer
 	closed bool
+	now    func() int64 // Broker.nano
+	timely func() bool  // Broker.timely
 }
 
-func (r *retained) init() {
+func (r *retained) init(now func() int64, timely func() bool) {
+	r.now, r.timely = now, timely
 	r.names.Store(topics.NewNames[*core.Message]())
 	r.timers = make(map[string]*time.Timer)
 }
@@ -40,8 +43,14 @@ func (r *retained) set(m *core.Message) {
 		return
 	}
 	r.names.Load().Set(m.TopicName, m)
-	if m.Expires != 0 && !r.closed {
-		left := time.Duration(m.Expires - time.Now().UnixNano())
+	if m.Expires != 0 {
+		r.await(m, time.Duration(m.Expires-r.now()))
+	}
+}
+
+// await sees to the end of m after a while. The caller holds mu.
+func (r *retained) await(m *core.Message, left time.Duration) {
+	if !r.closed {
 		r.timers[m.TopicName] = time.AfterFunc(max(left, 0), func() { r.expire(m) })
 	}
 }
@@ -51,6 +60,14 @@ func (r *retained) expire(m *core.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now, ok := r.names.Load().Get(m.TopicName); ok && now == m {
+		if !r.timely() {
+			r.await(m, untimely)
+			return
+		}
+		if left := time.Duration(m.Expires - r.now()); left > 0 { // the time was not known when this began
+			r.await(m, left)
+			return
+		}
 		r.names.Load().Delete(m.TopicName)
 		delete(r.timers, m.TopicName)
 	}
@@ -191,7 +208,7 @@ func (b *Broker) Retained(filter string) ([]Message, error) {
 	if err := topics.ValidateFilter(filter); err != nil || strings.HasPrefix(filter, "$share/") {
 		return nil, &Error{ReasonCode: packets.TopicFilterInvalid, Err: err}
 	}
-	now := time.Now().UnixNano()
+	now := b.nano()
 	var list []Message
 	b.retained.names.Load().Match(filter, func(_ string, m *core.Message) bool {
 		if !m.Expired(now) {

@@ -37,7 +37,7 @@ func (b *Broker) scratch() *scratch {
 		sc = &scratch{b: b}
 	}
 	sc.now = time.Now()
-	sc.nano = sc.now.UnixNano()
+	sc.nano = b.nano()
 	return sc
 }
 

@@ -164,7 +164,7 @@ func (s *session) letGo() *conn {
 		s.conn, s.leaving, s.catching = nil, c, nil
 		s.setOnline(false)
 		s.core.Detach()
-		s.away = time.Now()
+		s.away = s.b.now()
 	}
 	return c
 }
@@ -229,7 +229,7 @@ func (c *conn) detach() {
 		s.mu.Unlock()
 		return // taken over: whoever did that has seen to everything
 	}
-	now := time.Now()
+	now := s.b.now()
 	s.conn, s.catching = nil, nil
 	s.setOnline(false)
 	s.core.Detach()
@@ -273,6 +273,11 @@ func (s *session) startExpiry(d time.Duration) {
 			s.mu.Unlock()
 			return
 		}
+		if left := s.left(); left > 0 { // the time was not known when this began
+			s.startExpiry(left)
+			s.mu.Unlock()
+			return
+		}
 		if s.moving { // if the move fails, the session is still there for the next one
 			s.moving = false
 			s.startExpiry(moveTimeout)
@@ -289,6 +294,14 @@ func (s *session) startExpiry(d time.Duration) {
 		cleanUp()
 	})
 	s.timer = t
+}
+
+// left returns how long the session may still be away. The caller holds s.mu.
+func (s *session) left() time.Duration {
+	if !s.b.timely() {
+		return untimely
+	}
+	return time.Duration(s.expiry)*time.Second - max(0, s.b.now().Sub(s.away)) // another node may have been a moment ahead
 }
 
 // moveTimeout is how long a session that expires while it is being moved waits for the end of that.

@@ -257,6 +257,32 @@ func TestExpiryOverRestart(t *testing.T) {
 	})
 }
 
+// TestClockPutBackOverRestart holds that a session lasts no longer than from the start on if the clock was put back meanwhile.
+func TestClockPutBackOverRestart(t *testing.T) {
+	store := memory.New()
+	run := func(fn func(t *testing.T, b *shoal.Broker)) {
+		synctest.Test(t, func(t *testing.T) { // each time from the same moment on
+			b, err := shoal.New(shoal.WithAnonymous(), shoal.WithStorage(store))
+			require.NoError(t, err)
+			require.NoError(t, b.Start(t.Context()))
+			fn(t, b)
+			stop(t, b)
+		})
+	}
+	run(func(t *testing.T, b *shoal.Broker) {
+		time.Sleep(time.Hour)
+		c, _ := connectWith(t, b, &packets.Connect{ClientID: "c", Properties: packets.Properties{SessionExpiryInterval: packets.Some(uint32(100))}})
+		c.Disconnect()
+	})
+	run(func(t *testing.T, b *shoal.Broker) {
+		require.Equal(t, 1, b.Metrics().Sessions)
+		time.Sleep(99 * time.Second)
+		require.Equal(t, 1, b.Metrics().Sessions)
+		time.Sleep(2 * time.Second)
+		require.Zero(t, b.Metrics().Sessions)
+	})
+}
+
 // gated is a store whose commits can be held up, or fail.
 type gated struct {
 	*memory.Store

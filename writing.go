@@ -136,7 +136,7 @@ func (c *conn) pumpStalled() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.conn == c {
-		c.s.pump(time.Now().UnixNano())
+		c.s.pump(c.b.nano())
 	}
 }
 

@@ -49,8 +49,9 @@ type Cluster struct {
 }
 
 var (
-	_ shoal.Cluster = (*Cluster)(nil)
-	_ shoal.Yielder = (*Cluster)(nil)
+	_ shoal.Cluster    = (*Cluster)(nil)
+	_ shoal.Yielder    = (*Cluster)(nil)
+	_ shoal.Timekeeper = (*Cluster)(nil)
 )
 
 // running is what Start made.
@@ -66,7 +67,7 @@ func New(cfg Config) *Cluster {
 	c := &Cluster{
 		cfg:     cfg,
 		invalid: cfg.validate(),
-		self:    cfg.node(raftlog.NewIncarnation()),
+		self:    cfg.node(raftlog.NewIncarnation(faults.Wall(cfg.Network))),
 		started: make(chan struct{}),
 		closed:  make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -175,7 +176,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 	})
 	undo = append(undo, func() error { mesh.Close(); return nil })
 	rc := raftlog.Config{
-		Dir: c.cfg.Dir, Disk: faults.DiskOf(c.cfg.Network), Bootstrap: c.cfg.Bootstrap, ExpectNodes: c.cfg.ExpectNodes, SM: sm, Logger: c.cfg.Logger,
+		Dir: c.cfg.Dir, Disk: faults.DiskOf(c.cfg.Network), Wall: faults.Wall(c.cfg.Network), Bootstrap: c.cfg.Bootstrap, ExpectNodes: c.cfg.ExpectNodes, SM: sm, Logger: c.cfg.Logger,
 		Peers:         &peers{self: self.Name, mesh: mesh, book: &c.book, seen: c.gossip},
 		Renamed:       c.gossip.Announce,
 		Dial:          c.dialRaft(mesh),
@@ -333,33 +334,6 @@ func (c *Cluster) Yield(ctx context.Context) error {
 func (c *Cluster) Serving() bool {
 	r := c.running.Load()
 	return r != nil && r.log.Serving()
-}
-
-// Status is what an operator wants to know of a node.
-type Status struct {
-	// Leader is the leader's name, as this node sees it; empty if there is none.
-	Leader string
-	// Nodes are up, in the order of their names.
-	Nodes []shoal.Node
-	// Voters are the nodes that decide, those that are away and not removed yet included, in the order of their names; see Config.Voters.
-	Voters []string
-	// Serving reports whether this node holds a lease.
-	Serving bool
-	// Level is that of the formats in which the nodes talk to each other: the latest that all of them speak, those that are away included. See package
-	// cluster's documentation.
-	Level int
-	// AppliedIndex is the last log entry that was applied here.
-	AppliedIndex uint64
-}
-
-// Status returns the state of the cluster as this node sees it.
-func (c *Cluster) Status() Status {
-	r := c.running.Load()
-	if r == nil {
-		return Status{}
-	}
-	s := r.log.State()
-	return Status{Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters, Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied}
 }
 
 // Remove takes a node that will not come back out of the cluster at once, instead of after Config.RemoveLostAfter, so that it does not count for

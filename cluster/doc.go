@@ -20,6 +20,14 @@
 // nodes, and leadership does. It logs an error, tries again by itself, and comes back when there is room. When too few nodes have room for a majority,
 // nobody serves until enough have. After an I/O error, when nobody knows what the disk has kept, the node has to be restarted.
 //
+// # Clocks
+//
+// The nodes agree on a time (Cluster.Now), by which messages, sessions and wills end. They take it from the wall once, and it goes on by their monotonic clocks for as
+// long as any node lives to tell the others: a node whose clock is wrong, or is set, while it runs or before it starts, changes nothing. When all nodes have
+// been down at once, the clocks of most of those that are back say how long that was, if three or more are back when one begins to lead, and else the leader's
+// own does; so does a node's own clock when it begins a cluster. A ban that ends at a
+// time ends by each node's own clock.
+//
 // # Stopping a node
 //
 // shoal.Broker.Shutdown, or shoal.Broker.Drain before it, sends the clients of a node to the others, in turn and at a pace, after the node has given up

@@ -49,6 +49,7 @@ type Node struct {
 	cluster *cluster.Cluster
 	disk    puller // nil without storage
 	plate   plate
+	wall    wall
 
 	dead chan struct{} // closed when nothing is left of a node that was killed; nil if none was
 }
@@ -184,7 +185,7 @@ func (c *Cluster) start(i int) {
 	host := c.net.Host(n.Host())
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
-		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: versioned{host, n.levels, n.plate.spin()}, Logger: c.opts.logger,
+		ServerReference: net.JoinHostPort(host.IP(), mqttPort), Network: versioned{host, n.levels, n.plate.spin(), &n.wall}, Logger: c.opts.logger,
 	}
 	for _, other := range c.nodes {
 		cfg.Join = append(cfg.Join, other.Host()+":7946")
@@ -388,9 +389,12 @@ type versioned struct {
 	*memnet.Host
 	levels level.Range
 	disk   faults.Disk
+	wall   *wall
 }
 
 func (v versioned) Disk() faults.Disk { return v.disk }
+
+func (v versioned) Wall() time.Time { return v.wall.now() }
 
 func (v versioned) Levels() level.Range { return v.levels }
 

@@ -19,5 +19,7 @@
 //
 // WithDisk gives each node a disk for raft's log, which SlowDisk and FullDisk make slow or full.
 //
+// SetClock sets a node's clock.
+//
 // It also works outside of a bubble, in real time.
 package clustertest

@@ -51,7 +51,7 @@ func provenKinds() []nemesis.Kind {
 		}
 		return kinds
 	}
-	return []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Storm, nemesis.Slow, nemesis.Loss, nemesis.Reset}
+	return []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Storm, nemesis.Slow, nemesis.Loss, nemesis.Reset, nemesis.Clock}
 }
 
 // Without faults there is nothing to excuse.

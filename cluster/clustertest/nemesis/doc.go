@@ -37,6 +37,6 @@
 //
 // # What it cannot do
 //
-// Clocks cannot jump: in a bubble there is one, for all nodes. A paused node (Pause) stands still where it reads or writes, but its timers
-// run: a process under SIGSTOP finds all of them due at once when it goes on.
+// All nodes' monotonic clocks run at the same pace: in a bubble there is one; Clock sets what a node sees on its wall. A paused node (Pause) stands still where it
+// reads or writes, but its timers run: a process under SIGSTOP finds all of them due at once when it goes on.
 package nemesis

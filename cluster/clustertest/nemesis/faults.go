@@ -123,6 +123,20 @@ func (f *faults) do(ctx context.Context, s Step) {
 		sleep(ctx, s.For)
 		f.note("disk well", "", a)
 		f.c.(Disks).SlowDisk(a, 0)
+	case Clock:
+		f.note(Clock, detail, a)
+		for i := range f.c.Nodes() { // of three that are wrong at once nobody could say which is right
+			f.c.(Clocks).SetClock(i, 0)
+		}
+		f.c.(Clocks).SetClock(a, time.Duration(s.Size)*time.Second)
+		if s.Size%4 != 0 {
+			f.kill(a, detail)
+			sleep(ctx, s.For)
+			f.restart(a)
+		} else {
+			sleep(ctx, s.For)
+			f.c.(Clocks).SetClock(a, 0)
+		}
 	case FullDisk:
 		f.note(FullDisk, detail, a)
 		f.c.(Disks).FullDisk(a, true)

@@ -27,12 +27,13 @@ const (
 	Loss      Kind = "loss"      // a share of all packets of gossip is lost
 	Reset     Kind = "reset"     // all streams between two nodes break
 	SlowDisk  Kind = "slow-disk" // a node's disk takes its time, or does not answer at all: for clusters on disk
+	Clock     Kind = "clock"     // a node's clock is set, and the node is killed and started again, mostly
 	FullDisk  Kind = "full-disk" // a node's disk has no room: for clusters on disk
 )
 
 // Kinds returns all kinds of faults that a cluster without disks must survive.
 func Kinds() []Kind {
-	return []Kind{Kill, Stop, Storm, Partition, OneWay, Bridge, Flaky, Pause, Slow, Loss, Reset}
+	return []Kind{Kill, Stop, Storm, Partition, OneWay, Bridge, Flaky, Pause, Slow, Loss, Reset, Clock}
 }
 
 // DiskKinds returns those that a cluster on disk must survive as well.
@@ -44,13 +45,14 @@ type Step struct {
 	Kind  Kind
 	Nodes []int // concerned, in the order in which the kind speaks of them
 	For   time.Duration
-	// Size is how much, for kinds that have a measure: the delay in milliseconds, the share that is lost in percent, how many times in a row.
+	// Size is how much, for kinds that have a measure: the delay in milliseconds, the share that is lost in percent, how many times in a row,
+	// the seconds that a clock is ahead, or, negative, behind.
 	Size int
 }
 
 func (s Step) String() string {
 	text := fmt.Sprintf("after %s %s %v for %s", s.After, s.Kind, s.Nodes, s.For)
-	if s.Size > 0 {
+	if s.Size != 0 {
 		text += fmt.Sprintf(" size %d", s.Size)
 	}
 	return text
@@ -87,6 +89,11 @@ func NewSchedule(seed uint64, nodes int, kinds []Kind, lasts time.Duration) Sche
 			step.Size = 1 + rng.IntN(400)
 			if rng.IntN(4) == 0 {
 				step.Size, step.For = noAnswer, between(6*time.Second, 10*time.Second)
+			}
+		case Clock:
+			step.Size = 1 + rng.IntN(7200)
+			if rng.IntN(2) == 0 {
+				step.Size = -step.Size
 			}
 		case Loss:
 			step.Size = 10 + rng.IntN(60)

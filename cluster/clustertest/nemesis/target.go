@@ -41,12 +41,18 @@ type Disks interface {
 	FullDisk(node int, full bool)
 }
 
+// Clocks is what a Target has whose nodes' clocks can be set, as the kind Clock does.
+type Clocks interface {
+	SetClock(node int, offset time.Duration)
+}
+
 // simulated is a cluster in memory as a Target.
 type simulated struct{ *clustertest.Cluster }
 
 var (
 	_ Target = simulated{}
 	_ Disks  = simulated{}
+	_ Clocks = simulated{}
 )
 
 func (s simulated) Name(node int) string { return s.Node(node).Name }

@@ -20,13 +20,14 @@ const (
 	opPropose = iota + 1 // an entry, to the leader; the answer is empty and says that it is committed
 	opNodeUp             // applied index and node, to the leader
 	opLeave              // name and incarnation, to the leader
-	opRenew              // name, incarnation and applied index, to the leader; the answer is a ttl in nanoseconds
+	opRenew              // name, incarnation, applied index, and a reading of the node's clock, to the leader; the answer is a ttl in nanoseconds, and the leader's
 	opReached            // an index; the answer is empty, and comes once that has been applied
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
 	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one, and with how many
 	opPromise            // identity and nodes of a cluster that the caller is about to begin; the answer is empty
 	opMisfit             // a level; the node does not speak that of the cluster that sees it
 	opRemove             // a name, to the leader: the node is not to count any more; the answer is empty, or a byte if the node runs
+	opTime               // empty; the answer is a reading of the node's clock
 )
 
 // Answers to opState.
@@ -61,7 +62,7 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 	case opLeave:
 		return nil, l.serveLeave(body)
 	case opRenew:
-		return l.serveRenew(body)
+		return l.serveRenew(ctx, body)
 	case opReached:
 		index, _, err := nodecodec.Uvarint(body)
 		if err != nil {
@@ -78,6 +79,8 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 		return nil, l.serveMisfit(body)
 	case opRemove:
 		return l.serveRemove(body)
+	case opTime:
+		return l.serveTime()
 	}
 	return nil, fmt.Errorf("%w: kind %d from node %s", errRequest, req[1], from)
 }

@@ -67,6 +67,11 @@
 // A disk that is only slow costs what waits for it: the leader's all proposals, a follower's nothing as long as a majority is faster, but for Barriers, which
 // wait for every node.
 //
+// # Time
+//
+// Leases, and everything else that one node measures, are by monotonic clocks. What one node writes down and another one compares, the ends of messages and when
+// clients went away, is by a time that all nodes agree on; clock.go says how. A node is not up before it knows that time.
+//
 // # Versions
 //
 // The level of the cluster's formats is agreed, too: see levels.go, and package level for what it is.

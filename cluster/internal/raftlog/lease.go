@@ -117,14 +117,18 @@ func (l *Log) pokeRenew() {
 func (l *Log) renewOnce(ctx context.Context, incarnation uint64) error {
 	body := appendIncarnation(nil, l.cfg.Self.Name, incarnation)
 	body = binary.AppendUvarint(body, l.fsm.watch.applied.Load())
+	body = appendReading(body, l.clock.read())
 	sent := time.Now()
 	answer, err := l.toLeader(ctx, l.cfg.LeaseDuration/4, opRenew, body)
 	if err != nil {
 		return err
 	}
-	ttl, _, err := nodecodec.Uvarint(answer)
+	ttl, rest, err := nodecodec.Uvarint(answer)
 	if err != nil {
 		return errRequest
+	}
+	if r, err := readReading(rest); err == nil {
+		l.clock.heard(r, sent)
 	}
 	if l.leaving.Load() || l.incarnation.Load() != incarnation {
 		return nil
@@ -136,14 +140,17 @@ func (l *Log) renewOnce(ctx context.Context, incarnation uint64) error {
 	return nil
 }
 
-func (l *Log) serveRenew(body []byte) ([]byte, error) {
+func (l *Log) serveRenew(ctx context.Context, body []byte) ([]byte, error) {
 	name, incarnation, rest, err := readIncarnation(body)
 	if err != nil {
 		return nil, err
 	}
-	applied, _, err := nodecodec.Uvarint(rest)
+	applied, rest, err := nodecodec.Uvarint(rest)
 	if err != nil {
 		return nil, errRequest
+	}
+	if r, err := readReading(rest); err == nil {
+		l.hearRenewal(ctx, name, r)
 	}
 	r := l.reign.Load()
 	if r == nil {
@@ -153,7 +160,7 @@ func (l *Log) serveRenew(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no lease for incarnation %d of node %s: %w", incarnation, name, err)
 	}
-	return binary.AppendUvarint(nil, uint64(ttl)), nil
+	return appendReading(binary.AppendUvarint(nil, uint64(ttl)), l.clock.read()), nil
 }
 
 func (l *Log) serveApplied(body []byte) ([]byte, error) {

@@ -40,13 +40,15 @@ func (l *Log) stayUp(ctx context.Context) {
 			}
 		case last >= self.Incarnation:
 			// Given up, or the clock went back since this node was here before.
-			self.Incarnation = max(last+1, NewIncarnation())
+			self.Incarnation = max(last+1, NewIncarnation(l.Now()))
 			l.wanted.Store(self.Incarnation)
 			l.cfg.Renamed(self)
 		}
 		body := binary.AppendUvarint(nil, l.fsm.watch.applied.Load())
 		body = nodecodec.Append(body, self)
-		if _, err := l.toLeader(ctx, nodeUpTimeout, opNodeUp, body); err != nil && ctx.Err() == nil {
+		if !l.knowsTime(ctx) {
+			l.cfg.Logger.Debug("not up before the cluster's time is known")
+		} else if _, err := l.toLeader(ctx, nodeUpTimeout, opNodeUp, body); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Debug("not up yet", "err", err)
 		}
 		select {
@@ -60,7 +62,7 @@ func (l *Log) stayUp(ctx context.Context) {
 }
 
 // NewIncarnation returns an incarnation for a node that starts now: its time, in microseconds.
-func NewIncarnation() uint64 { return uint64(time.Now().UnixMicro()) }
+func NewIncarnation(now time.Time) uint64 { return uint64(now.UnixMicro()) }
 
 func (l *Log) serveNodeUp(ctx context.Context, body []byte) error {
 	applied, body, err := nodecodec.Uvarint(body)

@@ -42,6 +42,7 @@ type Config struct {
 	Self      shoal.Node
 	Dir       string // empty: in memory
 	Disk      faults.Disk
+	Wall      time.Time // what the clock on the wall shows
 	Bootstrap bool
 	// ExpectNodes, if not 0, is how many nodes begin a cluster together.
 	ExpectNodes int
@@ -85,6 +86,7 @@ type Log struct {
 	barriers  barriers
 	grown     compaction
 	gate      gate
+	clock     *clock
 	pact      pact
 	reign     atomic.Pointer[reign] // nil unless this node leads
 	// wanted is the incarnation this process goes by; incarnation is the same while the node is up, and 0 otherwise.
@@ -114,6 +116,7 @@ func Start(cfg Config) (*Log, error) {
 	l := &Log{
 		cfg:          cfg,
 		gate:         newGate(),
+		clock:        newClock(cfg.Wall),
 		lease:        newLease(),
 		book:         newAddressBook(),
 		completer:    &completer{wake: make(chan struct{}, 1)},

@@ -79,6 +79,7 @@ func (r *reign) run(ctx context.Context) {
 		case <-time.After(retryMin):
 		}
 	}
+	r.log.settleTime(ctx) // it is known now who was up
 	r.mu.Lock()
 	r.ready = true
 	r.mu.Unlock()
