@@ -652,3 +652,15 @@ func TestNarrowReplication(t *testing.T) {
 	require.Equal(t, &keptSession{gen: a.gen, expiry: 60, claimed: 1}, a.kept["x"])
 	require.Len(t, n.b.journal.common.units, 4, "all of it goes to the store")
 }
+
+// A node whose clock was set back before it started takes no earlier run of its own, of which the agreed order tells, for this one, though its incarnation is greater.
+func TestEarlierRunIsNotThisOne(t *testing.T) {
+	n := newAgreed(t).n
+	n.self.Incarnation = 100
+	earlier := Node{Name: n.self.Name, Incarnation: 200, Attributes: map[string]string{AttributeRun: "earlier"}}
+	(*stateMachine)(n).NodeUp(1, earlier)
+	require.False(t, n.up.Load())
+	n.up.Store(true) // as this run does later
+	(*stateMachine)(n).NodeDown(2, earlier, "other")
+	require.True(t, n.up.Load())
+}

@@ -10,7 +10,7 @@ import (
 type Node struct {
 	// Name is unique in the cluster and stays the same over restarts.
 	Name string
-	// Incarnation is different, and greater, at every start of the node.
+	// Incarnation is different at every start of the node, and greater, unless its clock was set back meanwhile: then it is changed before the node takes part.
 	Incarnation uint64
 	// ServerReference is where MQTT clients reach this node ("host:port"); empty if that is not known. It is what
 	// a v5 DISCONNECT or CONNACK carries as Server Reference.
@@ -19,6 +19,9 @@ type Node struct {
 	// They travel in gossip and must stay small: names and values together at most 400 bytes.
 	Attributes map[string]string
 }
+
+// AttributeRun is the Attribute by which the broker recognises its own run among those that the agreed order tells of: a number in letters and digits.
+const AttributeRun = "run"
 
 // Cluster is what WithCluster takes: who this node is, a Discovery and a Replicator. Package cluster makes one out of
 // gossip, raft and gRPC.

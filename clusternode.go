@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +74,11 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 		passing: make(map[string][]passing),
 	}
 	n.self, _ = c.Self() // New has checked it
+	n.self.Attributes = maps.Clone(n.self.Attributes)
+	if n.self.Attributes == nil {
+		n.self.Attributes = make(map[string]string)
+	}
+	n.self.Attributes[AttributeRun] = strconv.FormatUint(rand.Uint64(), 36)
 	n.state.init(n)
 	n.routes.init(n)
 	n.barriers.init(n)

@@ -318,7 +318,7 @@ func (n *clusterNode) givenUp() {
 
 // isSelf reports whether node is this run of this node, and not an earlier one that the log tells of.
 func (n *clusterNode) isSelf(node Node) bool {
-	return node.Name == n.self.Name && node.Incarnation >= n.self.Incarnation
+	return node.Name == n.self.Name && node.Attributes[AttributeRun] == n.self.Attributes[AttributeRun]
 }
 
 // ServingChanged implements StateMachine.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -64,7 +65,7 @@ type Config struct {
 	Dir string
 	// ServerReference is where MQTT clients reach this node, "host:port"; it may be empty.
 	ServerReference string
-	// Attributes are told to all nodes, as shoal.Node has them. The names "raft", "peer" and "levels" are taken.
+	// Attributes are told to all nodes, as shoal.Node has them. The names "raft", "peer", "levels" and "run" are taken.
 	Attributes map[string]string
 
 	// BindIP is the address that everything listens on. Default DefaultBindIP.
@@ -195,7 +196,7 @@ func (c Config) validate() error {
 	if c.Voters < 0 {
 		bad("Voters", "%d is negative; use an odd number such as 3 or 5, or 0 for %d", c.Voters, DefaultVoters)
 	}
-	for _, reserved := range []string{attributePeer, attributeRaft, attributeLevels} {
+	for _, reserved := range []string{attributePeer, attributeRaft, attributeLevels, shoal.AttributeRun} {
 		if _, ok := c.Attributes[reserved]; ok {
 			bad("Attributes", "the name %q is taken; choose another", reserved)
 		}
@@ -232,6 +233,7 @@ func (c Config) largestNode() shoal.Node {
 	const longest = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535"
 	n := c.node(1 << 63)
 	n.Attributes[attributePeer], n.Attributes[attributeRaft] = longest, longest
+	n.Attributes[shoal.AttributeRun] = strconv.FormatUint(math.MaxUint64, 36)
 	return n
 }
 
