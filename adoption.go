@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,10 +53,12 @@ type adoptions struct {
 	mu    sync.Mutex
 	queue []*adoption
 	busy  bool
-	held  []heldMessage
-	idle  chan struct{} // closed, and made anew, when everything is done
-	end   chan struct{} // closed when the node leaves the cluster, which waits for those who wait here
-	wake  chan struct{}
+	// ending is set while what is held is delivered after the last step: then nothing is waited for any more.
+	ending bool
+	held   []heldMessage
+	idle   chan struct{} // closed, and made anew, when everything is done
+	end    chan struct{} // closed when the node leaves the cluster, which waits for those who wait here
+	wake   chan struct{}
 }
 
 // heldMessage waits for the sessions it may be for.
@@ -65,6 +68,23 @@ type heldMessage struct {
 	wait *acceptance
 	// group is the shared group the message is for, "" for plain subscriptions.
 	group string
+	// returned: it had been sent to the lost node, and so goes in front of what this node has routed since.
+	returned bool
+}
+
+// inOrder puts what had been sent to lost nodes in front.
+func inOrder(held []heldMessage) []heldMessage {
+	slices.SortStableFunc(held, func(a, b heldMessage) int {
+		switch {
+		case a.returned == b.returned:
+			return 0
+		case a.returned:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return held
 }
 
 func (q *adoptions) init(n *clusterNode) {
@@ -161,25 +181,29 @@ func (q *adoptions) run() {
 			q.n.adopt(a)
 		}
 		q.n.b.journal.replication.unpark()
-		for _, h := range q.finish() {
-			q.n.deliverInherited(h)
-		}
+		q.finish()
 	}
 }
 
-// finish ends a step. It returns what is held though nothing is pending: it came between the sessions and this.
-func (q *adoptions) finish() (held []heldMessage) {
+// finish ends a step. If it is the last, it delivers what came between the sessions and this, and what comes meanwhile, behind that.
+func (q *adoptions) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.busy = false
-	if !q.pending() {
-		held, q.held = q.held, nil
-		if q.n.up.Load() {
-			q.done.Store(q.taken.Load())
+	q.ending = true
+	for len(q.queue) == 0 && len(q.held) > 0 {
+		held := q.held
+		q.held = nil
+		q.mu.Unlock()
+		for _, h := range inOrder(held) {
+			q.n.deliverInherited(h)
 		}
+		q.mu.Lock()
+	}
+	q.busy, q.ending = false, false
+	if !q.pending() && q.n.up.Load() {
+		q.done.Store(q.taken.Load())
 	}
 	q.stir()
-	return held
 }
 
 // release returns the messages held for sessions that were adopted up to a step. Those for later steps stay.
@@ -195,7 +219,7 @@ func (q *adoptions) release(index uint64) (held []heldMessage) {
 		}
 	}
 	q.held = later
-	return held
+	return inOrder(held)
 }
 
 // abandon tells the publishers of what is held that it went nowhere.
@@ -230,7 +254,7 @@ func (q *adoptions) holdForGroup(sc *scratch, group string) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.pending() {
+	if !q.pending() || (q.ending && len(q.queue) == 0) {
 		return false
 	}
 	a := r.acceptance()

@@ -303,8 +303,46 @@ func TestHeldMessagesWaitForTheirStep(t *testing.T) {
 	q.hold(heldMessage{lost: 5})
 	q.hold(heldMessage{lost: 9})
 	require.Equal(t, []heldMessage{{lost: 5}}, q.release(5))
-	require.Equal(t, []heldMessage{{lost: 9}}, q.finish())
-	require.Empty(t, q.finish())
+	require.Equal(t, []heldMessage{{lost: 9}}, q.held)
+}
+
+// Guarantee 8: what a lost node had been sent comes to its sessions in front of what this node has routed since, whichever comes back here first; and
+// whatever comes while that is delivered, behind it.
+func TestHeldMessagesStayInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t)
+		q := &n.adoptions
+		q.busy = true
+		s := n.b.newSession("s")
+		sub, err := n.b.parseSubscription(&packets.Subscription{TopicFilter: "t", QoS: 1}, nil)
+		require.NoError(t, err)
+		sub.s, s.adopted = s, 9
+		_, err = s.subscribe(sub)
+		require.NoError(t, err)
+		var hold func(payload string, returned bool)
+		hold = func(payload string, returned bool) {
+			a := newAcceptance()
+			a.then = func(packets.ReasonCode) {
+				if payload == "1" {
+					hold("5", false)
+				}
+			}
+			msg := &core.Message{ID: msgID{Number: uint64(payload[0])}, TopicName: "t", QoS: 1, Payload: []byte(payload)}
+			q.hold(heldMessage{msg: msg, lost: 9, wait: a, returned: returned})
+		}
+		hold("3", false)
+		hold("1", true)
+		hold("4", false)
+		hold("2", true)
+		require.Len(t, q.held, 4)
+		q.finish()
+		require.Empty(t, q.held)
+		require.False(t, q.busy)
+		var got []string
+		s.core.Entries(func(e *core.Entry) { got = append(got, string(e.Msg.Payload)) })
+		require.Equal(t, []string{"1", "2", "3", "4", "5"}, got)
+		n.cancel()
+	})
 }
 
 // Guarantee 5: the routes of a lost node are its heir's at once, so that nothing is missed that comes before the heir speaks.

@@ -69,7 +69,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
 		}
 		for i, to := range heirs {
 			if to == n.self.Name {
-				n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait})
+				n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait, returned: true})
 				continue
 			}
 			r.inherited = lostAt
