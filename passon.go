@@ -99,7 +99,7 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 			return packets.Success
 		}
 		if time.Now().After(p.until) {
-			return packets.ImplementationSpecificError
+			return packets.ServerUnavailable
 		}
 		select {
 		case <-time.After(passPause):
@@ -187,6 +187,6 @@ func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name str
 	case code = <-done:
 		return taken, leaving, code
 	case <-ctx.Done():
-		return taken, leaving, packets.ImplementationSpecificError
+		return taken, leaving, packets.ServerUnavailable
 	}
 }

@@ -183,3 +183,29 @@ func TestOnlyTheHomeHandsOn(t *testing.T) {
 		}
 	}
 }
+
+// [MQTT-3.3.1-1]: what a member was sent and has not acknowledged may come to the same client again, which is a member elsewhere by then.
+func TestWhatIsHandedOnMayHaveBeenHad(t *testing.T) {
+	const group = "$share/g/t"
+	for name, c := range map[string]struct {
+		e   core.Entry
+		dup bool
+	}{
+		"queued":                       {core.Entry{State: core.Queued}, false},
+		"sent":                         {core.Entry{State: core.Sent}, true},
+		"perhaps sent by another node": {core.Entry{State: core.Queued, Doubtful: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t, "x")
+			n.state.setRoute("x", group, 1, 1)
+			c.e.Msg, c.e.QoS, c.e.Share = &core.Message{TopicName: "t", QoS: 1}, 1, group
+			n.b.redispatch([]core.Entry{c.e})
+			batches := n.take()
+			require.Len(t, batches, 1)
+			r, err := openRecord(batches[0].buf)
+			require.NoError(t, err)
+			r.Fixed64()
+			require.Equal(t, c.dup, readForwarded(r, 0).flags&forwardDoubtful != 0)
+		})
+	}
+}

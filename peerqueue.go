@@ -124,8 +124,8 @@ func (p *peerQueue) accepted(o *outgoing, err error) {
 		return
 	case errors.Is(err, ErrClosed):
 		code = packets.ServerShuttingDown
-	default:
-		code = packets.ImplementationSpecificError
+	default: // the other node was given up by the cluster, or this one
+		code = packets.ServerUnavailable
 	}
 	p.settle(o)
 	for _, a := range o.waits {

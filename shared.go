@@ -174,7 +174,8 @@ func (b *Broker) redispatch(left []core.Entry) {
 	sc := b.scratch()
 	defer sc.release()
 	for i := range left {
-		b.redispatchOne(sc, &left[i], left[i].Doubtful)
+		// It may come to the same client, which has come back elsewhere.
+		b.redispatchOne(sc, &left[i], left[i].Doubtful || left[i].State == core.Sent)
 	}
 }
 
