@@ -20,12 +20,6 @@ import (
 	"github.com/shoalmq/shoal/internal/listen"
 )
 
-// Where every node listens for clients, on its own host.
-const (
-	mqttPort      = "1883"
-	webSocketPort = "8083" // with WithWebSocket
-)
-
 // Cluster is a cluster under test. Its methods are meant for the test's own goroutine and fail the test when something
 // does not work.
 type Cluster struct {
@@ -84,43 +78,6 @@ func (n *Node) Status() cluster.Status {
 	}
 	return n.cluster.Status()
 }
-
-type options struct {
-	seed    uint64
-	onDisk  bool
-	broker  func(i int) []shoal.Option
-	config  func(i int, c *cluster.Config)
-	storage func(i int, dir string) shoal.Storage
-	shared  *SharedStorage
-	logger  *slog.Logger
-	ws      bool
-}
-
-// Option changes what New makes.
-type Option func(*options)
-
-// WithSeed sets the seed of everything random in the network. Default 1.
-func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
-
-// WithDisk keeps each node's raft log and snapshots in a directory, so that a restarted node finds them. Without it they are in memory.
-func WithDisk() Option { return func(o *options) { o.onDisk = true } }
-
-// WithBroker adds options to each node's broker. Without it, everyone may connect. i counts from 0.
-func WithBroker(f func(i int) []shoal.Option) Option { return func(o *options) { o.broker = f } }
-
-// WithConfig changes each node's configuration before it is used.
-func WithConfig(f func(i int, c *cluster.Config)) Option { return func(o *options) { o.config = f } }
-
-// WithStorage gives each node a storage; dir is a directory of its own that outlives restarts.
-func WithStorage(f func(i int, dir string) shoal.Storage) Option {
-	return func(o *options) { o.storage = f }
-}
-
-// WithLogger sets where all nodes log. Default: nowhere.
-func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
-
-// WithWebSocket makes every node listen for WebSocket connections, too; see DialWebSocket.
-func WithWebSocket() Option { return func(o *options) { o.ws = true } }
 
 // New starts a cluster of so many nodes, named c01, c02 and so on, and waits until all serve. It is stopped when the test ends.
 func New(t testing.TB, nodes int, opts ...Option) *Cluster {
@@ -243,46 +200,6 @@ func (c *Cluster) AwaitServing(i int) {
 	if err := c.nodes[i].Broker().Ready(ctx); err != nil {
 		c.t.Fatalf("clustertest: node %s does not serve after a minute: %v", c.nodes[i].Name, err)
 	}
-}
-
-// Dial connects to a node as a client would. The connection is closed when the test ends.
-func (c *Cluster) Dial(t testing.TB, i int) net.Conn {
-	t.Helper()
-	return c.dial(t, i, func(ctx context.Context) (net.Conn, error) { return c.reach(ctx, i, mqttPort) })
-}
-
-// DialWebSocket is Dial over WebSocket. The cluster needs WithWebSocket.
-func (c *Cluster) DialWebSocket(t testing.TB, i int) net.Conn {
-	t.Helper()
-	return c.dial(t, i, func(ctx context.Context) (net.Conn, error) {
-		return listen.DialWebSocket(ctx, c.WebSocketURL(i), func(ctx context.Context) (net.Conn, error) { return c.reach(ctx, i, webSocketPort) })
-	})
-}
-
-// WebSocketURL returns where a node listens for WebSocket connections, on the cluster's network. The cluster needs WithWebSocket.
-func (c *Cluster) WebSocketURL(i int) string {
-	return "ws://" + net.JoinHostPort(c.nodes[i].Host(), webSocketPort) + "/mqtt"
-}
-
-func (c *Cluster) reach(ctx context.Context, i int, port string) (net.Conn, error) {
-	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Host(), port))
-}
-
-func (c *Cluster) dial(t testing.TB, i int, dial func(context.Context) (net.Conn, error)) net.Conn {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	conn, err := dial(ctx)
-	if err != nil {
-		t.Fatalf("clustertest: no connection to node %s: %v", c.nodes[i].Name, err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-// DialContext connects to a node as a client would. The caller closes the connection.
-func (c *Cluster) DialContext(ctx context.Context, i int) (net.Conn, error) {
-	return c.reach(ctx, i, mqttPort)
 }
 
 func (c *Cluster) hosts(nodes []int) []string {
@@ -461,38 +378,3 @@ func (c *Cluster) stop() {
 
 // A probe lasts half a second, and as much again for each of the eight steps by which the library doubts its own health.
 const lastProbes = 6 * time.Second
-
-// puller is a storage that can be pulled out.
-type puller interface{ pull() }
-
-// disk is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
-type disk struct {
-	shoal.Storage
-	mu     sync.Mutex
-	pulled bool
-}
-
-func (d *disk) pull() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.pulled = true
-}
-
-// Open implements shoal.Opener.
-func (d *disk) Open(ctx context.Context) error {
-	if o, ok := d.Storage.(shoal.Opener); ok {
-		return o.Open(ctx)
-	}
-	return nil
-}
-
-// Commit implements shoal.Storage.
-func (d *disk) Commit(ctx context.Context, ops []shoal.Op) error {
-	d.mu.Lock()
-	pulled := d.pulled
-	d.mu.Unlock()
-	if pulled {
-		return shoal.ErrStorageClosed
-	}
-	return d.Storage.Commit(ctx, ops)
-}
