@@ -11,41 +11,43 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
 // TestBanEverywhere holds that a ban is agreed on: it ends the connection on another node, holds on every node when Ban returns, and is
 // known to a node that was away, by its log or by a snapshot.
 func TestBanEverywhere(t *testing.T) {
-	both(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.Both(t, func(t *testing.T, c *clustertest.Cluster) {
 		refused := func(node int, id string) {
 			t.Helper()
-			cl := dial(t, c, node)
-			cl.sendConnect(id, clean)
-			require.Equal(t, packets.Banned, expect[*packets.ConnAck](cl).ReasonCode)
-			cl.closed()
+			cl := mqtt.Dial(t, c, node)
+			cl.SendConnect(id, mqtt.Clean)
+			require.Equal(t, packets.Banned, mqtt.Expect[*packets.ConnAck](cl).ReasonCode)
+			cl.Closed()
 		}
-		bad, good := connect(t, c, 2, "bad", clean), connect(t, c, 2, "good", clean)
+		bad, good := mqtt.Connect(t, c, 2, "bad", mqtt.Clean), mqtt.Connect(t, c, 2, "good", mqtt.Clean)
 		require.NoError(t, c.Node(0).Broker().Ban(t.Context(), shoal.Ban{ClientID: "bad", Until: time.Now().Add(time.Hour)}))
 		for i := range 3 {
 			refused(i, "bad")
 			require.Len(t, c.Node(i).Broker().Bans(), 1)
 		}
-		require.Equal(t, packets.AdministrativeAction, bad.closed().ReasonCode)
-		require.Equal(t, packets.Success, good.post("t", "m", 1, false)&^packets.NoMatchingSubscribers)
+		require.Equal(t, packets.AdministrativeAction, bad.Closed().ReasonCode)
+		require.Equal(t, packets.Success, good.Post("t", "m", 1, false)&^packets.NoMatchingSubscribers)
 
 		c.Kill(2)
 		require.NoError(t, c.Node(1).Broker().Ban(t.Context(), shoal.Ban{ClientID: "worse"}))
-		sub := connect(t, c, 0, "sub", clean)
+		sub := mqtt.Connect(t, c, 0, "sub", mqtt.Clean)
 		for i := range 60 { // so that a snapshot is taken
-			sub.subscribe(1, fmt.Sprint("t/", i))
+			sub.Subscribe(1, fmt.Sprint("t/", i))
 		}
 		found, err := c.Node(0).Broker().Unban(t.Context(), shoal.Ban{ClientID: "bad"})
 		require.NoError(t, err)
 		require.True(t, found)
 		c.Restart(2)
 		refused(2, "worse")
-		connect(t, c, 2, "bad", clean)
+		mqtt.Connect(t, c, 2, "bad", mqtt.Clean)
 
 		c.Partition([]int{0}, []int{1, 2})
 		short, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -56,16 +58,16 @@ func TestBanEverywhere(t *testing.T) {
 
 // TestFlappingBansEverywhere holds that a client that connects too often to one node is kept out of all.
 func TestFlappingBansEverywhere(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		for range 3 {
-			connect(t, c, 0, "flaps", clean)
+			mqtt.Connect(t, c, 0, "flaps", mqtt.Clean)
 		}
 		refused := func(node int) {
 			t.Helper()
-			cl := dial(t, c, node)
-			cl.sendConnect("flaps", clean)
-			require.Equal(t, packets.Banned, expect[*packets.ConnAck](cl).ReasonCode)
-			cl.closed()
+			cl := mqtt.Dial(t, c, node)
+			cl.SendConnect("flaps", mqtt.Clean)
+			require.Equal(t, packets.Banned, mqtt.Expect[*packets.ConnAck](cl).ReasonCode)
+			cl.Closed()
 		}
 		refused(0)
 		time.Sleep(time.Second) // the refusal does not wait until the others know
@@ -73,7 +75,7 @@ func TestFlappingBansEverywhere(t *testing.T) {
 			refused(i)
 		}
 		time.Sleep(time.Minute)
-		connect(t, c, 1, "flaps", clean)
+		mqtt.Connect(t, c, 1, "flaps", mqtt.Clean)
 	}, clustertest.WithBroker(func(int) []shoal.Option {
 		return []shoal.Option{shoal.WithAnonymous(), shoal.WithFlapping(shoal.Flapping{Connections: 3, Window: time.Minute, Ban: time.Minute})}
 	}))

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -15,27 +17,27 @@ import (
 func TestClaimOfDeafNode(t *testing.T) {
 	for _, lasts := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 3 * time.Second, 5 * time.Second} {
 		t.Run(lasts.String(), func(t *testing.T) {
-			both(t, func(t *testing.T, c *clustertest.Cluster) {
-				r := rolesOf(t, c)
-				there := connect(t, c, r.leader, "mover", expiry(600))
-				there.subscribe(1, "t")
-				there.drop()
-				pub := connect(t, c, r.leader, "pub", clean)
-				require.Equal(t, packets.Success, pub.post("t", "before", 1, false))
-				c.Cut(r.leader, r.other)
-				deaf := dial(t, c, r.other)
-				deaf.sendConnect("mover", expiry(600))
+			bubble.Both(t, func(t *testing.T, c *clustertest.Cluster) {
+				r := bubble.RolesOf(t, c)
+				there := mqtt.Connect(t, c, r.Leader, "mover", mqtt.Expiry(600))
+				there.Subscribe(1, "t")
+				there.Drop()
+				pub := mqtt.Connect(t, c, r.Leader, "pub", mqtt.Clean)
+				require.Equal(t, packets.Success, pub.Post("t", "before", 1, false))
+				c.Cut(r.Leader, r.Other)
+				deaf := mqtt.Dial(t, c, r.Other)
+				deaf.SendConnect("mover", mqtt.Expiry(600))
 				time.Sleep(lasts)
 				c.Heal()
-				ack := expect[*packets.ConnAck](deaf)
+				ack := mqtt.Expect[*packets.ConnAck](deaf)
 				if !ack.ReasonCode.IsError() {
 					require.True(t, ack.SessionPresent, "where nothing was heard")
 				}
-				deaf.drop()
-				c.AwaitServing(r.other)
-				again := connect(t, c, r.publisher, "mover", expiry(600))
-				require.True(t, again.ack.SessionPresent, "after %s", ack.ReasonCode)
-				require.Equal(t, "before", string(again.receive().Payload))
+				deaf.Drop()
+				c.AwaitServing(r.Other)
+				again := mqtt.Connect(t, c, r.Publisher, "mover", mqtt.Expiry(600))
+				require.True(t, again.Ack.SessionPresent, "after %s", ack.ReasonCode)
+				require.Equal(t, "before", string(again.Receive().Payload))
 			})
 		})
 	}

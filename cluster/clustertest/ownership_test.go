@@ -9,16 +9,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
 // Guarantees 3 and 4: a client that connects anew ten times a second, each time to another node and without a word to the one before, never has
 // two connections that live, and loses nothing of its queue.
 func TestTenConnectionsASecond(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
-		pub := connect(t, c, 0, "pub", clean)
-		sub := connect(t, c, 0, "x", expiry(600))
-		sub.subscribe(2, "t/#")
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+		pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
+		sub := mqtt.Connect(t, c, 0, "x", mqtt.Expiry(600))
+		sub.Subscribe(2, "t/#")
 		const rounds = 100
 		next := map[string]int{}
 		take := func(m *packets.Publish) {
@@ -34,20 +36,20 @@ func TestTenConnectionsASecond(t *testing.T) {
 			began := time.Now()
 			for qos := range packets.QoS(3) {
 				if qos > 0 {
-					require.Equal(t, packets.Success, pub.post(fmt.Sprint("t/", qos), fmt.Sprintf("%06d", round), qos, false))
+					require.Equal(t, packets.Success, pub.Post(fmt.Sprint("t/", qos), fmt.Sprintf("%06d", round), qos, false))
 				}
 			}
 			if round%4 > 1 {
-				take(sub.receive())
+				take(sub.Receive())
 			}
 			old := sub
-			sub = connect(t, c, (round+1)%3, "x", expiry(600))
-			require.True(t, sub.ack.SessionPresent, "round %d", round)
+			sub = mqtt.Connect(t, c, (round+1)%3, "x", mqtt.Expiry(600))
+			require.True(t, sub.Ack.SessionPresent, "round %d", round)
 			b, err := packets.Append(nil, &packets.PingReq{}, packets.V5)
 			require.NoError(t, err)
-			_, _ = old.conn.Write(b)
+			_, _ = old.Conn.Write(b)
 			for {
-				p, err := old.read(time.Second)
+				p, err := old.Read(time.Second)
 				if err != nil {
 					require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "round %d: the connection before lives", round)
 					break
@@ -58,32 +60,32 @@ func TestTenConnectionsASecond(t *testing.T) {
 			time.Sleep(100*time.Millisecond - time.Since(began))
 		}
 		for next["t/1"] < rounds || next["t/2"] < rounds {
-			take(sub.receive())
+			take(sub.Receive())
 		}
-		sub.silent(time.Second)
+		sub.Silent(time.Second)
 	})
 }
 
 // Guarantee 5: the delay of a will runs from when its client went away, also when its node is lost meanwhile; and a client that comes back anywhere in
 // time keeps it from being published, for good.
 func TestWillDelayOverLoss(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
-		watch := connect(t, c, 0, "watch", clean)
-		watch.subscribe(1, "will/#")
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+		watch := mqtt.Connect(t, c, 0, "watch", mqtt.Clean)
+		watch.Subscribe(1, "will/#")
 		const delay = 20
 		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(1900 * time.Millisecond))) // what is kept counts whole seconds
-		connect(t, c, 2, "gone", expiry(600), will("will/gone", "1", 1, delay)).drop()
-		back := connect(t, c, 2, "back", expiry(600), will("will/back", "2", 1, delay))
-		back.drop()
+		mqtt.Connect(t, c, 2, "gone", mqtt.Expiry(600), mqtt.Will("will/gone", "1", 1, delay)).Drop()
+		back := mqtt.Connect(t, c, 2, "back", mqtt.Expiry(600), mqtt.Will("will/back", "2", 1, delay))
+		back.Drop()
 		went := time.Now()
 		time.Sleep(8 * time.Second)
 		c.Kill(2)
 		time.Sleep(4 * time.Second)
-		connect(t, c, 1, "back", expiry(600)).leave()
-		require.Equal(t, "will/gone", watch.receive().TopicName)
+		mqtt.Connect(t, c, 1, "back", mqtt.Expiry(600)).Leave()
+		require.Equal(t, "will/gone", watch.Receive().TopicName)
 		require.GreaterOrEqual(t, time.Since(went).Seconds(), float64(delay))
 		require.Less(t, time.Since(went).Seconds(), float64(delay+2))
-		watch.silent(time.Minute)
+		watch.Silent(time.Minute)
 	})
 }
 
@@ -92,24 +94,24 @@ func TestWillDelayOverLoss(t *testing.T) {
 func TestWillOnceOverLoss(t *testing.T) {
 	for _, qos := range []packets.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				r := rolesOf(t, c)
-				guest, lasting := connect(t, c, r.other, "guest", clean), connect(t, c, r.leader, "lasting", expiry(600))
-				guest.subscribe(2, "will")
-				lasting.subscribe(2, "will")
-				late := connect(t, c, r.publisher, "late", expiry(600)) // its node has not told anybody that it has the will
-				late.subscribe(1, "will")
-				late.leave()
-				breaks := connect(t, c, r.publisher, "breaks", clean, will("will", "once", qos, 0))
-				delay(c, r.publisher, r.other, r.leader)
-				breaks.drop()
-				for _, s := range []*client{guest, lasting} {
-					require.Equal(t, "once", string(s.receive().Payload))
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				r := bubble.RolesOf(t, c)
+				guest, lasting := mqtt.Connect(t, c, r.Other, "guest", mqtt.Clean), mqtt.Connect(t, c, r.Leader, "lasting", mqtt.Expiry(600))
+				guest.Subscribe(2, "will")
+				lasting.Subscribe(2, "will")
+				late := mqtt.Connect(t, c, r.Publisher, "late", mqtt.Expiry(600)) // its node has not told anybody that it has the will
+				late.Subscribe(1, "will")
+				late.Leave()
+				breaks := mqtt.Connect(t, c, r.Publisher, "breaks", mqtt.Clean, mqtt.Will("will", "once", qos, 0))
+				bubble.Delay(c, r.Publisher, r.Other, r.Leader)
+				breaks.Drop()
+				for _, s := range []*mqtt.Client{guest, lasting} {
+					require.Equal(t, "once", string(s.Receive().Payload))
 				}
-				c.Kill(r.publisher)
-				guest.silent(10 * time.Second)
-				lasting.silent(time.Second)
-				once(connect(t, c, r.other, "late", expiry(600)))
+				c.Kill(r.Publisher)
+				guest.Silent(10 * time.Second)
+				lasting.Silent(time.Second)
+				mqtt.Once(mqtt.Connect(t, c, r.Other, "late", mqtt.Expiry(600)))
 			})
 		})
 	}

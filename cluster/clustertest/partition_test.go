@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -22,18 +24,18 @@ func TestMinority(t *testing.T) {
 		require.Equal(t, packets.UseAnotherServer, code, "there are others, and the node knows them")
 	}
 	// ends expects the connection to end with the name of another node.
-	ends := func(t *testing.T, c *client) {
+	ends := func(t *testing.T, c *mqtt.Client) {
 		t.Helper()
-		d := c.closed()
+		d := c.Closed()
 		require.NotNil(t, d, "the connection ended without a word")
 		refused(t, d.ReasonCode, &d.Properties)
 	}
 	// publishing expects a PUBLISH not to be accepted.
-	publishing := func(qos packets.QoS) func(t *testing.T, c *clustertest.Cluster, there *client) {
-		return func(t *testing.T, c *clustertest.Cluster, there *client) {
-			there.send(&packets.Publish{TopicName: "t", QoS: qos, PacketID: uint16(qos), Payload: []byte("minority")})
+	publishing := func(qos packets.QoS) func(t *testing.T, c *clustertest.Cluster, there *mqtt.Client) {
+		return func(t *testing.T, c *clustertest.Cluster, there *mqtt.Client) {
+			there.Send(&packets.Publish{TopicName: "t", QoS: qos, PacketID: uint16(qos), Payload: []byte("minority")})
 			for {
-				p, err := there.read(patience)
+				p, err := there.Read(mqtt.Patience)
 				if err != nil {
 					require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "neither refused nor ended")
 					return
@@ -49,14 +51,14 @@ func TestMinority(t *testing.T) {
 			}
 		}
 	}
-	for name, do := range map[string]func(t *testing.T, c *clustertest.Cluster, there *client){
+	for name, do := range map[string]func(t *testing.T, c *clustertest.Cluster, there *mqtt.Client){
 		"publish QoS 0": publishing(0),
 		"publish QoS 1": publishing(1),
 		"publish QoS 2": publishing(2),
-		"subscribe": func(t *testing.T, _ *clustertest.Cluster, there *client) {
-			there.send(&packets.Subscribe{PacketID: 9, Subscriptions: []packets.Subscription{{TopicFilter: "new", QoS: 1}}})
+		"subscribe": func(t *testing.T, _ *clustertest.Cluster, there *mqtt.Client) {
+			there.Send(&packets.Subscribe{PacketID: 9, Subscriptions: []packets.Subscription{{TopicFilter: "new", QoS: 1}}})
 			for {
-				p, err := there.read(patience)
+				p, err := there.Read(mqtt.Patience)
 				if err != nil {
 					require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "neither refused nor ended")
 					return
@@ -69,41 +71,41 @@ func TestMinority(t *testing.T) {
 				}
 			}
 		},
-		"connect": func(t *testing.T, c *clustertest.Cluster, _ *client) {
-			cl := dial(t, c, minority)
-			cl.sendConnect("new", clean)
-			ack := expect[*packets.ConnAck](cl)
+		"connect": func(t *testing.T, c *clustertest.Cluster, _ *mqtt.Client) {
+			cl := mqtt.Dial(t, c, minority)
+			cl.SendConnect("new", mqtt.Clean)
+			ack := mqtt.Expect[*packets.ConnAck](cl)
 			refused(t, ack.ReasonCode, &ack.Properties)
 		},
-		"connect with the version that has no reference": func(t *testing.T, c *clustertest.Cluster, _ *client) {
-			cl := dial(t, c, minority)
-			cl.v = packets.V311
-			cl.send(&packets.Connect{ProtocolVersion: packets.V311, ClientID: "new", CleanStart: true})
-			require.Equal(t, packets.ServerUnavailable, expect[*packets.ConnAck](cl).ReasonCode)
+		"connect with the version that has no reference": func(t *testing.T, c *clustertest.Cluster, _ *mqtt.Client) {
+			cl := mqtt.Dial(t, c, minority)
+			cl.Version = packets.V311
+			cl.Send(&packets.Connect{ProtocolVersion: packets.V311, ClientID: "new", CleanStart: true})
+			require.Equal(t, packets.ServerUnavailable, mqtt.Expect[*packets.ConnAck](cl).ReasonCode)
 		},
-		"take over there": func(t *testing.T, c *clustertest.Cluster, _ *client) {
-			mine := connect(t, c, 0, "mine", expiry(600))
-			thief := dial(t, c, minority)
-			thief.sendConnect("mine", expiry(600))
-			ack := expect[*packets.ConnAck](thief)
+		"take over there": func(t *testing.T, c *clustertest.Cluster, _ *mqtt.Client) {
+			mine := mqtt.Connect(t, c, 0, "mine", mqtt.Expiry(600))
+			thief := mqtt.Dial(t, c, minority)
+			thief.SendConnect("mine", mqtt.Expiry(600))
+			ack := mqtt.Expect[*packets.ConnAck](thief)
 			refused(t, ack.ReasonCode, &ack.Properties)
-			mine.send(&packets.PingReq{})
-			expect[*packets.PingResp](mine)
+			mine.Send(&packets.PingReq{})
+			mqtt.Expect[*packets.PingResp](mine)
 		},
-		"take over from there": func(t *testing.T, c *clustertest.Cluster, there *client) {
-			again := connect(t, c, 1, "there", expiry(600))
-			require.True(t, again.ack.SessionPresent)
+		"take over from there": func(t *testing.T, c *clustertest.Cluster, there *mqtt.Client) {
+			again := mqtt.Connect(t, c, 1, "there", mqtt.Expiry(600))
+			require.True(t, again.Ack.SessionPresent)
 			ends(t, there)
-			pub := connect(t, c, 0, "pub", clean)
-			require.Equal(t, packets.Success, pub.post("t", "on this side", 2, false))
-			require.Equal(t, "on this side", string(again.receive().Payload))
+			pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
+			require.Equal(t, packets.Success, pub.Post("t", "on this side", 2, false))
+			require.Equal(t, "on this side", string(again.Receive().Payload))
 		},
-		"stay": func(t *testing.T, _ *clustertest.Cluster, there *client) { ends(t, there) },
+		"stay": func(t *testing.T, _ *clustertest.Cluster, there *mqtt.Client) { ends(t, there) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				there := connect(t, c, minority, "there", expiry(600))
-				there.subscribe(2, "t")
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				there := mqtt.Connect(t, c, minority, "there", mqtt.Expiry(600))
+				there.Subscribe(2, "t")
 				c.Partition([]int{0, 1}, []int{minority})
 				time.Sleep(2 * time.Second)
 				do(t, c, there)
@@ -113,17 +115,17 @@ func TestMinority(t *testing.T) {
 				c.Heal()
 				c.AwaitServing(minority)
 				for node := range 3 {
-					again := connect(t, c, node, "there", expiry(600))
-					require.True(t, again.ack.SessionPresent)
+					again := mqtt.Connect(t, c, node, "there", mqtt.Expiry(600))
+					require.True(t, again.Ack.SessionPresent)
 					for qos := range packets.QoS(3) {
-						pub := connect(t, c, (node+1)%3, fmt.Sprint("pub", qos), clean)
+						pub := mqtt.Connect(t, c, (node+1)%3, fmt.Sprint("pub", qos), mqtt.Clean)
 						want := fmt.Sprint(node, qos)
-						require.False(t, pub.post("t", want, qos, false).IsError())
-						m := again.receive()
+						require.False(t, pub.Post("t", want, qos, false).IsError())
+						m := again.Receive()
 						require.Equal(t, want, string(m.Payload))
-						pub.leave()
+						pub.Leave()
 					}
-					again.silent(time.Second)
+					again.Silent(time.Second)
 				}
 			})
 		})

@@ -2,7 +2,6 @@ package clustertest_test
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -43,21 +44,21 @@ func TestSharedStrategies(t *testing.T) {
 		},
 	} {
 		t.Run(strategy.String(), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				var members []*client
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				var members []*mqtt.Client
 				for i := range 3 {
-					cl := connect(t, c, i, fmt.Sprint("worker", i), clean)
-					cl.subscribe(1, "$share/g/t")
+					cl := mqtt.Connect(t, c, i, fmt.Sprint("worker", i), mqtt.Clean)
+					cl.Subscribe(1, "$share/g/t")
 					members = append(members, cl)
 				}
 				time.Sleep(time.Second) // that they are connected is told in the background
-				pub := connect(t, c, 0, "pub", clean)
+				pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
 				for range 60 {
-					require.Equal(t, packets.Success, pub.post("t", "m", 1, false))
+					require.Equal(t, packets.Success, pub.Post("t", "m", 1, false))
 				}
 				counts := make([]int, len(members))
 				for i, cl := range members {
-					counts[i] = cl.count(100 * time.Millisecond)
+					counts[i] = cl.Count(100 * time.Millisecond)
 				}
 				require.Equal(t, 60, total(counts))
 				check(t, counts)
@@ -68,29 +69,13 @@ func TestSharedStrategies(t *testing.T) {
 	}
 }
 
-// count acknowledges QoS 1 messages until none comes for a time, and returns how many came.
-func (c *client) count(quiet time.Duration) (n int) {
-	c.t.Helper()
-	for {
-		p, err := c.read(quiet)
-		if err != nil {
-			require.ErrorIs(c.t, err, os.ErrDeadlineExceeded)
-			return n
-		}
-		pub, ok := p.(*packets.Publish)
-		require.True(c.t, ok, "expected PUBLISH, got %T", p)
-		c.send(&packets.PubAck{PacketID: pub.PacketID})
-		n++
-	}
-}
-
 // Guarantees 5 and 7: what is published for a shared group, while the node with all of its members is being lost, waits for the members that the heir
 // adopts, also where the heir itself is asked for it.
 func TestSharedSurvivesNodeLoss(t *testing.T) {
-	both(t, func(t *testing.T, c *clustertest.Cluster) {
-		member := connect(t, c, 2, "member", expiry(600))
-		member.subscribe(1, "$share/g/t")
-		pubs := []*client{connect(t, c, 0, "p0", clean), connect(t, c, 1, "p1", clean)}
+	bubble.Both(t, func(t *testing.T, c *clustertest.Cluster) {
+		member := mqtt.Connect(t, c, 2, "member", mqtt.Expiry(600))
+		member.Subscribe(1, "$share/g/t")
+		pubs := []*mqtt.Client{mqtt.Connect(t, c, 0, "p0", mqtt.Clean), mqtt.Connect(t, c, 1, "p1", mqtt.Clean)}
 		c.Kill(2)
 		want := make(map[string]bool)
 		var mu sync.Mutex
@@ -99,7 +84,7 @@ func TestSharedSurvivesNodeLoss(t *testing.T) {
 			wg.Go(func() {
 				for n := range 60 { // beyond the moment at which the node is given up
 					payload := fmt.Sprint(i, "/", n)
-					pub.send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(n + 1), Payload: []byte(payload)})
+					pub.Send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(n + 1), Payload: []byte(payload)})
 					mu.Lock()
 					want[payload] = true
 					mu.Unlock()
@@ -110,20 +95,20 @@ func TestSharedSurvivesNodeLoss(t *testing.T) {
 		wg.Wait()
 		for _, pub := range pubs {
 			for range 60 {
-				require.Equal(t, packets.Success, expect[*packets.PubAck](pub).ReasonCode)
+				require.Equal(t, packets.Success, mqtt.Expect[*packets.PubAck](pub).ReasonCode)
 			}
 		}
-		member = connect(t, c, 0, "member", expiry(600))
-		require.True(t, member.ack.SessionPresent)
+		member = mqtt.Connect(t, c, 0, "member", mqtt.Expiry(600))
+		require.True(t, member.Ack.SessionPresent)
 		for len(want) > 0 {
-			delete(want, string(member.receive().Payload))
+			delete(want, string(member.Receive().Payload))
 		}
 	})
 }
 
 // publishers publish to a shared group, on several nodes, at a pace, until end.
 type publishers struct {
-	pubs []*client
+	pubs []*mqtt.Client
 	wg   sync.WaitGroup
 	stop chan struct{}
 	sent []int
@@ -132,7 +117,7 @@ type publishers struct {
 func startPublishers(t *testing.T, c *clustertest.Cluster, nodes ...int) *publishers {
 	p := &publishers{stop: make(chan struct{}), sent: make([]int, len(nodes))}
 	for i, node := range nodes {
-		pub := connect(t, c, node, fmt.Sprint("pub", i), clean)
+		pub := mqtt.Connect(t, c, node, fmt.Sprint("pub", i), mqtt.Clean)
 		p.pubs = append(p.pubs, pub)
 		p.wg.Go(func() {
 			for {
@@ -142,7 +127,7 @@ func startPublishers(t *testing.T, c *clustertest.Cluster, nodes ...int) *publis
 				case <-time.After(30 * time.Millisecond):
 				}
 				p.sent[i]++
-				pub.send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(p.sent[i]), Payload: fmt.Append(nil, i, "/", p.sent[i])})
+				pub.Send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: uint16(p.sent[i]), Payload: fmt.Append(nil, i, "/", p.sent[i])})
 			}
 		})
 	}
@@ -156,7 +141,7 @@ func (p *publishers) end(t *testing.T) map[string]bool {
 	accepted := make(map[string]bool)
 	for i, pub := range p.pubs {
 		for n := range p.sent[i] {
-			ack := expect[*packets.PubAck](pub)
+			ack := mqtt.Expect[*packets.PubAck](pub)
 			if ack.ReasonCode == packets.Success {
 				accepted[fmt.Sprint(i, "/", n+1)] = true
 			}
@@ -176,21 +161,21 @@ func TestSharedWhileMemberMoves(t *testing.T) {
 			name = "moves"
 		}
 		t.Run(name, func(t *testing.T) {
-			both(t, func(t *testing.T, c *clustertest.Cluster) {
-				r := rolesOf(t, c)
-				from, to := r.other, r.publisher
-				member := connect(t, c, from, "member", expiry(600))
-				member.subscribe(1, "$share/g/t")
-				member.leave()
+			bubble.Both(t, func(t *testing.T, c *clustertest.Cluster) {
+				r := bubble.RolesOf(t, c)
+				from, to := r.Other, r.Publisher
+				member := mqtt.Connect(t, c, from, "member", mqtt.Expiry(600))
+				member.Subscribe(1, "$share/g/t")
+				member.Leave()
 				time.Sleep(200 * time.Millisecond)
 				const way = 200 * time.Millisecond
 				c.Network().SetDelay(c.Node(from).Name, c.Node(to).Name, way)
-				p := startPublishers(t, c, from, r.leader)
-				again := dial(t, c, to)
-				again.sendConnect("member", expiry(600))
+				p := startPublishers(t, c, from, r.Leader)
+				again := mqtt.Dial(t, c, to)
+				again.SendConnect("member", mqtt.Expiry(600))
 				began := time.Now()
 				if lostAfter == 0 {
-					ack := expect[*packets.ConnAck](again)
+					ack := mqtt.Expect[*packets.ConnAck](again)
 					require.Equal(t, packets.Success, ack.ReasonCode, "%v", ack.Properties.ReasonString)
 					require.True(t, ack.SessionPresent)
 					require.Greater(t, time.Since(began), 5*way, "it has taken its time")
@@ -202,12 +187,12 @@ func TestSharedWhileMemberMoves(t *testing.T) {
 				}
 				want := p.end(t)
 				if lostAfter > 0 {
-					again = connect(t, c, r.leader, "member", expiry(600))
-					require.True(t, again.ack.SessionPresent)
+					again = mqtt.Connect(t, c, r.Leader, "member", mqtt.Expiry(600))
+					require.True(t, again.Ack.SessionPresent)
 				}
 				had := make(map[string]bool)
 				for len(want) > 0 {
-					m := again.receive()
+					m := again.Receive()
 					require.True(t, m.Dup || !had[string(m.Payload)], "%s came twice", m.Payload)
 					had[string(m.Payload)] = true
 					delete(want, string(m.Payload))

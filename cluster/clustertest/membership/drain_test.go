@@ -1,4 +1,4 @@
-package clustertest_test
+package membership_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -82,12 +84,12 @@ func (l *load) end() {
 // A node that drains sends its clients away at the pace it is told, to the other nodes in turn, gives up the leadership first, and serves everybody until
 // their turn comes. Nobody new is let in.
 func TestDrain(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		node := leaderOf(t, c)
 		const clients = 40
-		var list []*client
+		var list []*mqtt.Client
 		for i := range clients {
-			list = append(list, connect(t, c, node, fmt.Sprint("c", i), clean))
+			list = append(list, mqtt.Connect(t, c, node, fmt.Sprint("c", i), mqtt.Clean))
 		}
 		began := time.Now()
 		drained := make(chan error, 1)
@@ -97,10 +99,10 @@ func TestDrain(t *testing.T) {
 		_, err := c.DialContext(t.Context(), node)
 		require.Error(t, err)
 		sent := make(map[string]int)
-		var served []*client
+		var served []*mqtt.Client
 		for _, cl := range list { // their turns come in no order
-			cl.send(&packets.PingReq{})
-			p, err := cl.read(time.Second)
+			cl.Send(&packets.PingReq{})
+			p, err := cl.Read(time.Second)
 			require.NoError(t, err)
 			if d, ok := p.(*packets.Disconnect); ok {
 				sent[d.Properties.ServerReference.Value]++
@@ -113,7 +115,7 @@ func TestDrain(t *testing.T) {
 		require.NoError(t, <-drained)
 		require.InDelta(t, 2, time.Since(began).Seconds(), 0.1)
 		for _, cl := range served {
-			d := cl.closed()
+			d := cl.Closed()
 			require.Equal(t, packets.UseAnotherServer, d.ReasonCode)
 			sent[d.Properties.ServerReference.Value]++
 		}
@@ -128,9 +130,9 @@ func TestDrain(t *testing.T) {
 
 // Shutdown ends a slow Drain, and does not take longer than the time it has.
 func TestShutdownEndsDrain(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		for i := range 20 {
-			connect(t, c, 0, fmt.Sprint("c", i), clean)
+			mqtt.Connect(t, c, 0, fmt.Sprint("c", i), mqtt.Clean)
 		}
 		b := c.Node(0).Broker()
 		drained := make(chan error, 1)
@@ -149,7 +151,7 @@ func TestShutdownEndsDrain(t *testing.T) {
 func TestRollingRestartUnderLoad(t *testing.T) {
 	for _, drained := range []bool{false, true} {
 		t.Run(fmt.Sprintf("drained first %t", drained), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 				l := startLoad(t, c, 30*time.Millisecond)
 				for i := range c.Nodes() {
 					time.Sleep(2 * time.Second)
@@ -170,23 +172,23 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 // Guarantee 5: a message that a lost node had, and had not told its sender so, comes to the heir on two ways. When the second one arrives
 // the client has completed the first already.
 func TestLateMessageOfALostNode(t *testing.T) {
-	of(t, 5, func(t *testing.T, c *clustertest.Cluster) { // so that the others decide without the slow one
+	bubble.Of(t, 5, func(t *testing.T, c *clustertest.Cluster) { // so that the others decide without the slow one
 		heir := leaderOf(t, c)
 		lost, at := (heir+4)%5, (heir+1)%5
-		sub := connect(t, c, lost, "sub", expiry(600))
-		sub.subscribe(2, "t")
-		sub.leave()
-		pub := connect(t, c, at, "pub", clean)
+		sub := mqtt.Connect(t, c, lost, "sub", mqtt.Expiry(600))
+		sub.Subscribe(2, "t")
+		sub.Leave()
+		pub := mqtt.Connect(t, c, at, "pub", mqtt.Clean)
 		c.Cut(lost, at) // no acknowledgement comes back
-		pub.send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: 1, Payload: []byte("once")})
+		pub.Send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: 1, Payload: []byte("once")})
 		time.Sleep(200 * time.Millisecond) // all nodes have it now
 		c.Network().SetDelay(c.Node(at).Host(), c.Node(heir).Host(), 200*time.Millisecond)
 		c.Kill(lost)
-		sub = connect(t, c, heir, "sub", expiry(600))
-		require.True(t, sub.ack.SessionPresent)
-		require.Equal(t, "once", string(sub.receive().Payload))
-		require.Equal(t, packets.Success, expect[*packets.PubRec](pub).ReasonCode)
-		sub.silent(5 * time.Second)
+		sub = mqtt.Connect(t, c, heir, "sub", mqtt.Expiry(600))
+		require.True(t, sub.Ack.SessionPresent)
+		require.Equal(t, "once", string(sub.Receive().Payload))
+		require.Equal(t, packets.Success, mqtt.Expect[*packets.PubRec](pub).ReasonCode)
+		sub.Silent(5 * time.Second)
 	})
 }
 

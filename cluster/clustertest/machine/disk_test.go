@@ -1,4 +1,4 @@
-package clustertest_test
+package machine_test
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -38,32 +40,32 @@ func leaderSeenBy(t *testing.T, c *clustertest.Cluster, seenBy int) int {
 func TestFullDisk(t *testing.T) {
 	for name, leads := range map[string]bool{"leader": true, "follower": false} {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 				full := leaderSeenBy(t, c, 0)
 				if !leads {
 					full = (full + 1) % 3
 				}
 				first, second := (full+1)%3, (full+2)%3
-				sub := connect(t, c, full, "sub", expiry(600))
-				sub.subscribe(1, "t")
-				pub := connect(t, c, first, "pub", clean)
-				all := numbered(40)
+				sub := mqtt.Connect(t, c, full, "sub", mqtt.Expiry(600))
+				sub.Subscribe(1, "t")
+				pub := mqtt.Connect(t, c, first, "pub", mqtt.Clean)
+				all := mqtt.Numbered(40)
 				post := func(from, to int) {
 					for _, p := range all[from:to] {
-						require.Equal(t, packets.Success, pub.post("t", p, 1, false))
+						require.Equal(t, packets.Success, pub.Post("t", p, 1, false))
 					}
 				}
 				post(0, 10)
 				c.FullDisk(full, true)
 				post(10, 20)
-				sub.closed()
+				sub.Closed()
 				require.NotEqual(t, full, leaderSeenBy(t, c, first))
 				require.False(t, c.Node(full).Status().Serving)
 				time.Sleep(time.Minute)
 				require.False(t, c.Node(full).Status().Serving)
-				connect(t, c, second, "sub", expiry(600)).drop()
+				mqtt.Connect(t, c, second, "sub", mqtt.Expiry(600)).Drop()
 				began := time.Now()
-				connect(t, c, first, "other", clean).subscribe(1, "t")
+				mqtt.Connect(t, c, first, "other", mqtt.Clean).Subscribe(1, "t")
 				require.Less(t, time.Since(began), time.Second, "nobody waits for a node that is given up")
 				post(20, 30)
 				c.FullDisk(full, false)
@@ -79,11 +81,11 @@ func TestFullDisk(t *testing.T) {
 					c.StartAgain(i)
 				}
 				c.AwaitServing(full)
-				sub = connect(t, c, full, "sub", expiry(600))
-				require.True(t, sub.ack.SessionPresent)
+				sub = mqtt.Connect(t, c, full, "sub", mqtt.Expiry(600))
+				require.True(t, sub.Ack.SessionPresent)
 				got := make(map[string]bool)
 				for len(got) < len(all) {
-					got[string(sub.receive().Payload)] = true
+					got[string(sub.Receive().Payload)] = true
 				}
 			}, clustertest.WithDisk())
 		})
@@ -93,17 +95,17 @@ func TestFullDisk(t *testing.T) {
 // Where too few disks have room, nothing is acknowledged; and nothing that was is lost when there is room again, also if a node was killed while it wrote.
 func TestAllDisksFull(t *testing.T) {
 	dirs := make(map[int]string)
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
-		sub := connect(t, c, 0, "sub", expiry(600))
-		sub.subscribe(1, "t")
-		sub.leave()
-		pub := connect(t, c, 1, "pub", expiry(600))
-		require.Equal(t, packets.Success, pub.post("t", "before", 1, false))
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+		sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(600))
+		sub.Subscribe(1, "t")
+		sub.Leave()
+		pub := mqtt.Connect(t, c, 1, "pub", mqtt.Expiry(600))
+		require.Equal(t, packets.Success, pub.Post("t", "before", 1, false))
 		for i := range 3 {
 			c.FullDisk(i, true)
 		}
-		pub.send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: 77, Payload: []byte("while")})
-		if p, err := pub.read(30 * time.Second); err == nil {
+		pub.Send(&packets.Publish{TopicName: "t", QoS: 1, PacketID: 77, Payload: []byte("while")})
+		if p, err := pub.Read(30 * time.Second); err == nil {
 			if ack, ok := p.(*packets.PubAck); ok {
 				require.True(t, ack.ReasonCode.IsError(), "it was acknowledged, and is nowhere")
 			}
@@ -130,14 +132,14 @@ func TestAllDisksFull(t *testing.T) {
 		for i := range 3 {
 			c.AwaitServing(i)
 		}
-		pub = connect(t, c, 1, "pub", expiry(600))
-		require.Equal(t, packets.Success, pub.post("t", "after", 1, false))
-		sub = connect(t, c, 2, "sub", expiry(600))
-		require.True(t, sub.ack.SessionPresent)
-		require.Equal(t, "before", string(sub.receive().Payload))
-		p := sub.receive()
+		pub = mqtt.Connect(t, c, 1, "pub", mqtt.Expiry(600))
+		require.Equal(t, packets.Success, pub.Post("t", "after", 1, false))
+		sub = mqtt.Connect(t, c, 2, "sub", mqtt.Expiry(600))
+		require.True(t, sub.Ack.SessionPresent)
+		require.Equal(t, "before", string(sub.Receive().Payload))
+		p := sub.Receive()
 		if string(p.Payload) == "while" { // it was on its way, and may arrive
-			p = sub.receive()
+			p = sub.Receive()
 		}
 		require.Equal(t, "after", string(p.Payload))
 	}, clustertest.WithDisk(), clustertest.WithConfig(func(i int, c *cluster.Config) { dirs[i] = c.Dir }))
@@ -145,15 +147,15 @@ func TestAllDisksFull(t *testing.T) {
 
 // A slow disk costs those who have to wait for it, and nobody else; one that does not answer is as good as none.
 func TestSlowDisk(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		const slow = 300 * time.Millisecond
 		leader := leaderSeenBy(t, c, 0)
 		other, third := (leader+1)%3, (leader+2)%3
-		connect(t, c, leader, "sub", expiry(600)).subscribe(1, "t")
-		pub := connect(t, c, leader, "pub", clean)
+		mqtt.Connect(t, c, leader, "sub", mqtt.Expiry(600)).Subscribe(1, "t")
+		pub := mqtt.Connect(t, c, leader, "pub", mqtt.Clean)
 		took := func() time.Duration {
 			began := time.Now()
-			require.Equal(t, packets.Success, pub.post("t", "m", 1, false))
+			require.Equal(t, packets.Success, pub.Post("t", "m", 1, false))
 			return time.Since(began)
 		}
 		c.SlowDisk(other, slow)
@@ -170,9 +172,9 @@ func TestSlowDisk(t *testing.T) {
 		require.GreaterOrEqual(t, took(), slow)
 		require.Equal(t, leader, leaderSeenBy(t, c, other))
 		c.SlowDisk(leader, time.Hour)
-		away := connect(t, c, other, "away", clean)
+		away := mqtt.Connect(t, c, other, "away", mqtt.Clean)
 		began := time.Now()
-		require.Equal(t, packets.Success, away.post("t", "m", 1, false), fmt.Sprint(time.Since(began)))
+		require.Equal(t, packets.Success, away.Post("t", "m", 1, false), fmt.Sprint(time.Since(began)))
 		require.Less(t, time.Since(began), 15*time.Second)
 		require.NotEqual(t, leader, leaderSeenBy(t, c, other))
 	}, clustertest.WithDisk())
@@ -180,7 +182,7 @@ func TestSlowDisk(t *testing.T) {
 
 // A node that cannot keep its vote does not vote, and can be stopped and started meanwhile.
 func TestFullDiskCastsNoVote(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		leader := leaderSeenBy(t, c, 0)
 		full, third := (leader+1)%3, (leader+2)%3
 		c.FullDisk(full, true)
@@ -195,14 +197,14 @@ func TestFullDiskCastsNoVote(t *testing.T) {
 		c.FullDisk(full, false)
 		c.AwaitServing(full)
 		c.AwaitServing(third)
-		connect(t, c, full, "sub", clean).subscribe(1, "t")
-		require.Equal(t, packets.Success, connect(t, c, third, "pub", clean).post("t", "m", 1, false))
+		mqtt.Connect(t, c, full, "sub", mqtt.Clean).Subscribe(1, "t")
+		require.Equal(t, packets.Success, mqtt.Connect(t, c, third, "pub", mqtt.Clean).Post("t", "m", 1, false))
 	}, clustertest.WithDisk())
 }
 
 // A node whose disk does not answer is given up, once, whether it stands still at work or from its start on.
 func TestStalledDisk(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		leader := leaderSeenBy(t, c, 0)
 		stalled := (leader + 1) % 3
 		gone := func() {
@@ -214,7 +216,7 @@ func TestStalledDisk(t *testing.T) {
 		}
 		c.SlowDisk(stalled, time.Hour)
 		began := time.Now()
-		connect(t, c, leader, "sub", clean).subscribe(1, "t")
+		mqtt.Connect(t, c, leader, "sub", mqtt.Clean).Subscribe(1, "t")
 		require.Less(t, time.Since(began), 10*time.Second)
 		require.False(t, c.Node(stalled).Status().Serving)
 		gone()
@@ -248,11 +250,11 @@ func (h countingHandler) Handle(_ context.Context, r slog.Record) error {
 // A snapshot that finds no room is not tried again at once: what there is of it fills the disk each time.
 func TestSnapshotThatFindsNoRoom(t *testing.T) {
 	var count atomic.Int32
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		c.FullDisk(1, true)
-		pub := connect(t, c, 0, "pub", clean)
+		pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
 		for i := range 50 {
-			require.False(t, pub.post("t", fmt.Sprint(i), 1, true).IsError())
+			require.False(t, pub.Post("t", fmt.Sprint(i), 1, true).IsError())
 		}
 		count.Store(0)
 		time.Sleep(time.Minute)

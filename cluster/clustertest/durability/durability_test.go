@@ -1,4 +1,4 @@
-package clustertest_test
+package durability_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -19,20 +21,20 @@ func TestDurabilityDecidesTheWait(t *testing.T) {
 	const delay = 20 * time.Millisecond
 	for _, qos := range []packets.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				sub := connect(t, c, 0, "sub", expiry(600))
-				sub.subscribe(qos, "#")
-				sub.leave()
-				near, far := connect(t, c, 0, "near", clean), connect(t, c, 1, "far", clean)
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(600))
+				sub.Subscribe(qos, "#")
+				sub.Leave()
+				near, far := mqtt.Connect(t, c, 0, "near", mqtt.Clean), mqtt.Connect(t, c, 1, "far", mqtt.Clean)
 				time.Sleep(time.Second)
 				for a := range 3 {
 					for b := range 3 {
 						c.Network().SetDelay(c.Node(a).Name, c.Node(b).Name, delay)
 					}
 				}
-				took := func(cl *client, topic string) time.Duration {
+				took := func(cl *mqtt.Client, topic string) time.Duration {
 					began := time.Now()
-					require.Equal(t, packets.Success, cl.post(topic, topic, qos, false))
+					require.Equal(t, packets.Success, cl.Post(topic, topic, qos, false))
 					return time.Since(began)
 				}
 				require.Less(t, took(near, "memory/1"), delay)
@@ -44,11 +46,11 @@ func TestDurabilityDecidesTheWait(t *testing.T) {
 				require.GreaterOrEqual(t, took(far, "quorum/2"), 4*delay)
 				require.GreaterOrEqual(t, took(far, "fsync/2"), 4*delay)
 				c.Kill(0)
-				sub = connect(t, c, 2, "sub", expiry(600))
-				require.True(t, sub.ack.SessionPresent)
+				sub = mqtt.Connect(t, c, 2, "sub", mqtt.Expiry(600))
+				require.True(t, sub.Ack.SessionPresent)
 				got := make(map[string]bool)
 				for range 7 {
-					got[sub.receive().TopicName] = true
+					got[sub.Receive().TopicName] = true
 				}
 				require.Len(t, got, 7)
 			}, clustertest.WithDisk(), clustertest.WithBroker(func(int) []shoal.Option {
@@ -63,10 +65,10 @@ func TestDurabilityDecidesTheWait(t *testing.T) {
 // TestDurabilityOfMessage holds that a program may ask for more, or less, with a message.
 func TestDurabilityOfMessage(t *testing.T) {
 	const delay = 20 * time.Millisecond
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
-		sub := connect(t, c, 0, "sub", expiry(600))
-		sub.subscribe(1, "#")
-		sub.leave()
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+		sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(600))
+		sub.Subscribe(1, "#")
+		sub.Leave()
 		time.Sleep(time.Second)
 		for _, far := range []int{1, 2} {
 			c.Network().SetDelay(c.Node(0).Name, c.Node(far).Name, delay)

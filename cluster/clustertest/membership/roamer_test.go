@@ -1,4 +1,4 @@
-package clustertest_test
+package membership_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -74,7 +75,7 @@ func (r *roamer) try(first bool) *packets.ConnAck {
 	if !r.send(p) {
 		return nil
 	}
-	ack, _ := r.read(patience).(*packets.ConnAck)
+	ack, _ := r.read(mqtt.Patience).(*packets.ConnAck)
 	if ack == nil || ack.ReasonCode.IsError() {
 		_ = conn.Close()
 	}
@@ -107,7 +108,7 @@ func (r *roamer) send(p packets.Packet) bool {
 	if err != nil {
 		panic(err) // it is made here
 	}
-	_ = r.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = r.conn.SetWriteDeadline(time.Now().Add(mqtt.Patience))
 	_, err = r.conn.Write(b)
 	return err == nil
 }
@@ -144,7 +145,7 @@ func (p *publisher) run(topic string, pause time.Duration) {
 		for {
 			var answer packets.Packet
 			if ok {
-				answer = p.read(patience)
+				answer = p.read(mqtt.Patience)
 			}
 			switch a := answer.(type) {
 			case *packets.PubAck:
@@ -196,7 +197,7 @@ type subscriber struct {
 
 func (s *subscriber) subscribe(filter string) {
 	require.True(s.t, s.send(&packets.Subscribe{PacketID: 1, Subscriptions: []packets.Subscription{{TopicFilter: filter, QoS: s.qos}}}))
-	require.IsType(s.t, &packets.SubAck{}, s.read(patience))
+	require.IsType(s.t, &packets.SubAck{}, s.read(mqtt.Patience))
 }
 
 func (s *subscriber) run() {

@@ -1,4 +1,4 @@
-package clustertest_test
+package machine_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -53,7 +55,7 @@ func TestClockIsSet(t *testing.T) {
 	} {
 		for _, off := range []time.Duration{time.Hour, -time.Hour} {
 			t.Run(fmt.Sprint(name, off), func(t *testing.T) {
-				in(t, func(t *testing.T, c *clustertest.Cluster) { ends(t, c, func() { set(t, c, off) }) }, clustertest.WithDisk())
+				bubble.In(t, func(t *testing.T, c *clustertest.Cluster) { ends(t, c, func() { set(t, c, off) }) }, clustertest.WithDisk())
 			})
 		}
 	}
@@ -77,23 +79,23 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 	}
 	for i := range 3 {
 		for _, what := range []string{"in time", "late"} {
-			queue := connect(t, c, i, each("queue " + what)[i], expiry(3600))
-			queue.subscribe(1, "t")
-			queue.leave()
-			connect(t, c, i, each("session " + what)[i], expiry(500)).leave()
+			queue := mqtt.Connect(t, c, i, each("queue " + what)[i], mqtt.Expiry(3600))
+			queue.Subscribe(1, "t")
+			queue.Leave()
+			mqtt.Connect(t, c, i, each("session " + what)[i], mqtt.Expiry(500)).Leave()
 		}
-		connect(t, c, i, each("will")[i], expiry(3600), will("will", fmt.Sprint(i), 1, 300)).drop()
+		mqtt.Connect(t, c, i, each("will")[i], mqtt.Expiry(3600), mqtt.Will("will", fmt.Sprint(i), 1, 300)).Drop()
 	}
-	pub := connect(t, c, 0, "pub", clean)
+	pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
 	for _, p := range []*packets.Publish{
 		{TopicName: "t", QoS: 1, PacketID: 1, Payload: []byte("ends")},
 		{TopicName: "r", QoS: 1, PacketID: 2, Payload: []byte("retained"), Retain: true},
 	} {
 		p.Properties.MessageExpiryInterval = packets.Some(uint32(400))
-		pub.send(p)
-		expect[*packets.PubAck](pub)
+		pub.Send(p)
+		mqtt.Expect[*packets.PubAck](pub)
 	}
-	require.Equal(t, packets.Success, pub.post("t", "stays", 1, false))
+	require.Equal(t, packets.Success, pub.Post("t", "stays", 1, false))
 	require.Less(t, time.Since(began), time.Second)
 	at(60)
 	disturb()
@@ -101,31 +103,31 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 		require.True(t, c.Node(i).Status().Serving, i)
 	}
 
-	watch := connect(t, c, 0, "watch", clean)
-	watch.subscribe(1, "will")
+	watch := mqtt.Connect(t, c, 0, "watch", mqtt.Clean)
+	watch.Subscribe(1, "will")
 	at(300 - slack)
-	watch.silent(time.Millisecond)
+	watch.Silent(time.Millisecond)
 	at(300 + slack)
 	for range 3 {
-		require.Equal(t, "will", watch.receive().TopicName)
+		require.Equal(t, "will", watch.Receive().TopicName)
 	}
-	watch.silent(time.Second)
+	watch.Silent(time.Second)
 
 	retained := func(node int) *packets.Publish {
-		cl := connect(t, c, node, "", clean)
-		defer cl.drop()
-		cl.subscribe(1, "r")
-		if p, err := cl.read(time.Second); err == nil || len(cl.pend) > 0 {
+		cl := mqtt.Connect(t, c, node, "", mqtt.Clean)
+		defer cl.Drop()
+		cl.Subscribe(1, "r")
+		if p, err := cl.Read(time.Second); err == nil || len(cl.Pending) > 0 {
 			if err == nil {
-				cl.pend = append(cl.pend, p)
+				cl.Pending = append(cl.Pending, p)
 			}
-			return cl.publish()
+			return cl.Next()
 		}
 		return nil
 	}
 	at(400 - 10)
 	for i, id := range each("queue in time") {
-		m := connect(t, c, (i+1)%3, id, expiry(3600)).receive()
+		m := mqtt.Connect(t, c, (i+1)%3, id, mqtt.Expiry(3600)).Receive()
 		require.Equal(t, "ends", string(m.Payload))
 		require.InDelta(t, 10, m.Properties.MessageExpiryInterval.Or(0), slack)
 		m = retained(i)
@@ -134,16 +136,16 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 	}
 	at(400 + slack)
 	for i, id := range each("queue late") {
-		require.Equal(t, "stays", string(connect(t, c, (i+1)%3, id, expiry(3600)).receive().Payload))
+		require.Equal(t, "stays", string(mqtt.Connect(t, c, (i+1)%3, id, mqtt.Expiry(3600)).Receive().Payload))
 		require.Nil(t, retained(i))
 	}
 	at(500 - slack)
 	for i, id := range each("session in time") {
-		require.True(t, connect(t, c, (i+1)%3, id).ack.SessionPresent, id)
+		require.True(t, mqtt.Connect(t, c, (i+1)%3, id).Ack.SessionPresent, id)
 	}
 	at(500 + slack)
 	for i, id := range each("session late") {
-		require.False(t, connect(t, c, (i+1)%3, id).ack.SessionPresent, id)
+		require.False(t, mqtt.Connect(t, c, (i+1)%3, id).Ack.SessionPresent, id)
 	}
 }
 
@@ -157,7 +159,7 @@ func TestClockIsWrongAtQuickRestart(t *testing.T) {
 						c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithDisk())
 						for _, i := range restarted {
 							for _, id := range []string{"in time", "late"} {
-								connect(t, c, i, fmt.Sprint(id, i), expiry(60))
+								mqtt.Connect(t, c, i, fmt.Sprint(id, i), mqtt.Expiry(60))
 							}
 						}
 						time.Sleep(100 * time.Second)
@@ -174,11 +176,11 @@ func TestClockIsWrongAtQuickRestart(t *testing.T) {
 						}
 						time.Sleep(55*time.Second - time.Since(began))
 						for _, i := range restarted {
-							require.True(t, connect(t, c, i, fmt.Sprint("in time", i)).ack.SessionPresent)
+							require.True(t, mqtt.Connect(t, c, i, fmt.Sprint("in time", i)).Ack.SessionPresent)
 						}
 						time.Sleep(70*time.Second - time.Since(began))
 						for _, i := range restarted {
-							require.False(t, connect(t, c, 0, fmt.Sprint("late", i)).ack.SessionPresent)
+							require.False(t, mqtt.Connect(t, c, 0, fmt.Sprint("late", i)).Ack.SessionPresent)
 						}
 					})
 				}
@@ -189,7 +191,7 @@ func TestClockIsWrongAtQuickRestart(t *testing.T) {
 
 // Nodes that have begun a time of their own, because they could not hear those who were there before, take over theirs when they meet.
 func TestClocksMeet(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		for _, i := range []int{1, 2} {
 			c.Kill(i)
 			c.SetClock(i, time.Hour)
@@ -216,7 +218,7 @@ func TestClockIsWrongWhenAllRestart(t *testing.T) {
 	for wrong := range 3 {
 		for _, off := range []time.Duration{time.Hour, -time.Hour} {
 			t.Run(fmt.Sprint(wrong, off), func(t *testing.T) {
-				in(t, func(t *testing.T, c *clustertest.Cluster) {
+				bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 					for i := range 3 {
 						c.Kill(i)
 					}

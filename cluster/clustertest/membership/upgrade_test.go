@@ -1,4 +1,4 @@
-package clustertest_test
+package membership_test
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -46,7 +48,7 @@ lines:
 // Guarantee 10: nodes of the next version take the places of those of this one, one after another, under load. The cluster goes to the next level when the
 // last has been upgraded, and not before; nothing is lost, and nothing of QoS 2 comes twice.
 func TestRollingUpgrade(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		l := startLoad(t, c, 50*time.Millisecond)
 		for i := range c.Nodes() {
 			time.Sleep(2 * time.Second)
@@ -82,21 +84,21 @@ func TestTooOldNodeIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := new(said)
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 				for i := range 3 {
 					c.Stop(i)
 					c.Upgrade(i, 1, 2)
 					c.Restart(i)
 				}
 				eventually(t, 5*time.Second, "the next level", func() bool { return c.Node(0).Status().Level == 2 })
-				sub := connect(t, c, 0, "sub", expiry(600))
-				sub.subscribe(1, "t")
+				sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(600))
+				sub.Subscribe(1, "t")
 				node := late(c)
 				c.Upgrade(node, 1, 1)
 				c.StartAgain(node)
-				pub := connect(t, c, 1, "pub", clean)
-				for _, p := range numbered(20) {
-					require.Equal(t, packets.Success, pub.post("t", p, 1, false))
+				pub := mqtt.Connect(t, c, 1, "pub", mqtt.Clean)
+				for _, p := range mqtt.Numbered(20) {
+					require.Equal(t, packets.Success, pub.Post("t", p, 1, false))
 					time.Sleep(time.Second)
 				}
 				require.False(t, c.Node(node).Status().Serving)
@@ -105,9 +107,9 @@ func TestTooOldNodeIsRefused(t *testing.T) {
 				c.Stop(node)
 				c.Upgrade(node, 1, 2)
 				c.Restart(node)
-				require.Equal(t, packets.Success, connect(t, c, node, "other", clean).post("t", "from there", 1, false))
-				for _, p := range append(numbered(20), "from there") {
-					require.Equal(t, p, string(sub.receive().Payload))
+				require.Equal(t, packets.Success, mqtt.Connect(t, c, node, "other", mqtt.Clean).Post("t", "from there", 1, false))
+				for _, p := range append(mqtt.Numbered(20), "from there") {
+					require.Equal(t, p, string(sub.Receive().Payload))
 				}
 			}, clustertest.WithDisk(), clustertest.WithLogger(slog.New(slog.NewTextHandler(s, nil))))
 			if name == "a new one" {

@@ -1,4 +1,4 @@
-package clustertest_test
+package membership_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -41,7 +42,7 @@ func (s *steady) exchange(p packets.Packet) packets.Packet {
 	if err != nil {
 		panic(err) // it is made here
 	}
-	_ = s.conn.SetDeadline(time.Now().Add(patience))
+	_ = s.conn.SetDeadline(time.Now().Add(mqtt.Patience))
 	if _, err := s.conn.Write(b); err != nil {
 		return nil
 	}

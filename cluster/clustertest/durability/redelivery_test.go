@@ -1,4 +1,4 @@
-package clustertest_test
+package durability_test
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -24,41 +26,41 @@ func TestDupAfterNodeLoss(t *testing.T) {
 	} {
 		for _, qos := range []packets.QoS{1, 2} {
 			t.Run(fmt.Sprint(test.name, "/QoS ", qos), func(t *testing.T) {
-				in(t, func(t *testing.T, c *clustertest.Cluster) {
+				bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 					narrow := func(p *packets.Connect) { p.Properties.ReceiveMaximum = packets.Some[uint16](1) }
-					sub := connect(t, c, 2, "sub", expiry(600), narrow)
-					sub.subscribe(qos, "t")
+					sub := mqtt.Connect(t, c, 2, "sub", mqtt.Expiry(600), narrow)
+					sub.Subscribe(qos, "t")
 					if !test.connected {
-						sub.leave()
+						sub.Leave()
 					}
-					pub := connect(t, c, 0, "pub", clean)
-					for _, p := range numbered(2) {
-						require.Equal(t, packets.Success, pub.post("t", p, qos, false))
+					pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
+					for _, p := range mqtt.Numbered(2) {
+						require.Equal(t, packets.Success, pub.Post("t", p, qos, false))
 					}
 					if test.taken {
 						c.Partition([]int{0, 1}, []int{2}) // what the node's client answers is heard of nowhere else
-						m := sub.publish()
+						m := sub.Next()
 						require.False(t, m.Dup)
 						if qos == 1 {
-							sub.send(&packets.PubAck{PacketID: m.PacketID})
-							require.False(t, sub.publish().Dup)
+							sub.Send(&packets.PubAck{PacketID: m.PacketID})
+							require.False(t, sub.Next().Dup)
 						}
 						time.Sleep(100 * time.Millisecond)
 					}
 					c.Kill(2)
 					c.Heal()
-					sub = connect(t, c, 1, "sub", expiry(600), narrow)
-					require.True(t, sub.ack.SessionPresent)
-					require.Equal(t, packets.Success, pub.post("t", "later", qos, false))
-					for _, want := range numbered(2) {
-						m := sub.receive()
+					sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(600), narrow)
+					require.True(t, sub.Ack.SessionPresent)
+					require.Equal(t, packets.Success, pub.Post("t", "later", qos, false))
+					for _, want := range mqtt.Numbered(2) {
+						m := sub.Receive()
 						require.Equal(t, want, string(m.Payload))
 						require.Equal(t, test.connected, m.Dup, "%s", want)
 					}
-					m := sub.receive()
+					m := sub.Receive()
 					require.Equal(t, "later", string(m.Payload))
 					require.False(t, m.Dup, "it was published after the loss")
-					sub.silent(time.Second)
+					sub.Silent(time.Second)
 				})
 			})
 		}

@@ -1,4 +1,4 @@
-package clustertest_test
+package membership_test
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -19,14 +21,14 @@ func TestHeirsShare(t *testing.T) {
 		c := clustertest.New(t, 5)
 		const clients = 80
 		for i := range clients {
-			s := connect(t, c, 2, fmt.Sprint("s", i), expiry(600))
-			s.subscribe(1, fmt.Sprint("own/", i))
-			s.leave()
+			s := mqtt.Connect(t, c, 2, fmt.Sprint("s", i), mqtt.Expiry(600))
+			s.Subscribe(1, fmt.Sprint("own/", i))
+			s.Leave()
 		}
 		c.Kill(2)
-		pub := connect(t, c, 0, "pub", clean)
+		pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
 		for i := range clients {
-			require.Equal(t, packets.Success, pub.post(fmt.Sprint("own/", i), "m", 1, false))
+			require.Equal(t, packets.Success, pub.Post(fmt.Sprint("own/", i), "m", 1, false))
 		}
 		all := 0
 		for i := range 5 {
@@ -39,11 +41,11 @@ func TestHeirsShare(t *testing.T) {
 		}
 		require.Equal(t, clients+1, all)
 		for i := range clients {
-			s := connect(t, c, []int{0, 1, 3, 4}[i%4], fmt.Sprint("s", i), expiry(600))
-			require.True(t, s.ack.SessionPresent)
-			require.Equal(t, "m", string(s.receive().Payload))
-			s.silent(100 * time.Millisecond)
-			s.drop()
+			s := mqtt.Connect(t, c, []int{0, 1, 3, 4}[i%4], fmt.Sprint("s", i), mqtt.Expiry(600))
+			require.True(t, s.Ack.SessionPresent)
+			require.Equal(t, "m", string(s.Receive().Payload))
+			s.Silent(100 * time.Millisecond)
+			s.Drop()
 		}
 	})
 }
@@ -55,8 +57,8 @@ func TestChainOfLosses(t *testing.T) {
 		t.Run(fmt.Sprint("after ", pause), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := clustertest.New(t, 5)
-				r := rolesOf(t, c)
-				first, second := r.publisher, r.other
+				r := bubble.RolesOf(t, c)
+				first, second := r.Publisher, r.Other
 				var rest []int
 				for i := range 5 {
 					if i != first && i != second {
@@ -65,30 +67,30 @@ func TestChainOfLosses(t *testing.T) {
 				}
 				const clients, messages = 16, 240
 				for i := range clients {
-					s := connect(t, c, []int{first, second}[i%2], fmt.Sprint("s", i), expiry(600))
-					s.subscribe(packets.QoS(1+i/2%2), "t")
+					s := mqtt.Connect(t, c, []int{first, second}[i%2], fmt.Sprint("s", i), mqtt.Expiry(600))
+					s.Subscribe(packets.QoS(1+i/2%2), "t")
 					if i%3 > 0 {
-						s.leave()
+						s.Leave()
 					}
 				}
-				pubs := []*client{connect(t, c, rest[0], "p0", clean), connect(t, c, rest[1], "p1", clean)}
+				pubs := []*mqtt.Client{mqtt.Connect(t, c, rest[0], "p0", mqtt.Clean), mqtt.Connect(t, c, rest[1], "p1", mqtt.Clean)}
 				done := make(chan struct{}, len(pubs))
 				var refused atomic.Int32
 				for k, p := range pubs {
 					go func() {
 						defer func() { done <- struct{}{} }()
 						for i := range messages { // several at a time, so that some are on their way whenever a node is lost
-							p.send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: uint16(i + 1), Payload: fmt.Appendf(nil, "%d-%06d", k, i)})
+							p.Send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: uint16(i + 1), Payload: fmt.Appendf(nil, "%d-%06d", k, i)})
 							if i%10 == 9 {
 								for j := i - 9; j <= i; j++ {
-									a := expect[*packets.PubRec](p)
+									a := mqtt.Expect[*packets.PubRec](p)
 									if a.ReasonCode.IsError() {
 										refused.Add(1)
 									}
-									p.send(&packets.PubRel{PacketID: a.PacketID})
+									p.Send(&packets.PubRel{PacketID: a.PacketID})
 								}
 								for range 10 {
-									expect[*packets.PubComp](p)
+									mqtt.Expect[*packets.PubComp](p)
 								}
 								time.Sleep(300 * time.Millisecond)
 							}
@@ -104,11 +106,11 @@ func TestChainOfLosses(t *testing.T) {
 				}
 				require.Zero(t, refused.Load())
 				for i := range clients {
-					s := connect(t, c, rest[i%3], fmt.Sprint("s", i), expiry(600))
-					require.True(t, s.ack.SessionPresent, "client %d", i)
+					s := mqtt.Connect(t, c, rest[i%3], fmt.Sprint("s", i), mqtt.Expiry(600))
+					require.True(t, s.Ack.SessionPresent, "client %d", i)
 					next := [2]int{}
 					for next != [2]int{messages, messages} {
-						m := s.receive()
+						m := s.Receive()
 						var k, n int
 						_, err := fmt.Sscanf(string(m.Payload), "%d-%d", &k, &n)
 						require.NoError(t, err)
@@ -119,7 +121,7 @@ func TestChainOfLosses(t *testing.T) {
 						require.Equal(t, next[k], n, "client %d, publisher %d, QoS %d", i, k, m.QoS)
 						next[k]++
 					}
-					s.silent(time.Second)
+					s.Silent(time.Second)
 				}
 			})
 		})

@@ -1,24 +1,19 @@
-package clustertest_test
+package membership_test
 
 import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/cluster/clustertest"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
+	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
 )
-
-// of runs a test inside of a bubble, in virtual time, against a cluster of so many.
-func of(t *testing.T, nodes int, fn func(t *testing.T, c *clustertest.Cluster), opts ...clustertest.Option) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { fn(t, clustertest.New(t, nodes, opts...)) })
-}
 
 // traffic is a publisher of QoS 1 that goes on, on whichever node there is, until end.
 type traffic struct {
@@ -75,12 +70,12 @@ func (tr *traffic) end() []string {
 }
 
 // arrives has a subscriber receive everything that was acknowledged, in order; repetitions of what was sent twice are allowed.
-func (tr *traffic) arrives(sub *client, acked []string) {
+func (tr *traffic) arrives(sub *mqtt.Client, acked []string) {
 	tr.t.Helper()
 	last := ""
 	for _, want := range acked {
 		for {
-			got := string(sub.receive().Payload)
+			got := string(sub.Receive().Payload)
 			if got == want {
 				break
 			}
@@ -92,11 +87,11 @@ func (tr *traffic) arrives(sub *client, acked []string) {
 
 // One node replaced at a time, for ever: each new one has another name and no data, and in the end none of the first is left.
 func TestReplaceOneAtATimeForEver(t *testing.T) {
-	of(t, 3, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.Of(t, 3, func(t *testing.T, c *clustertest.Cluster) {
 		newest := 2
-		sub := connect(t, c, 1, "sub", expiry(100_000))
-		sub.subscribe(1, "t")
-		sub.leave()
+		sub := mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(100_000))
+		sub.Subscribe(1, "t")
+		sub.Leave()
 		tr := startTraffic(t, c, "t", 200*time.Millisecond, func() int { return newest })
 		for oldest := range 9 {
 			newest = c.Add()
@@ -113,15 +108,15 @@ func TestReplaceOneAtATimeForEver(t *testing.T) {
 		acked := tr.end()
 		require.Len(t, c.Node(newest).Status().Nodes, 3)
 		require.Greater(t, len(acked), 200)
-		sub = connect(t, c, newest-1, "sub", expiry(100_000))
-		require.True(t, sub.ack.SessionPresent)
+		sub = mqtt.Connect(t, c, newest-1, "sub", mqtt.Expiry(100_000))
+		require.True(t, sub.Ack.SessionPresent)
 		tr.arrives(sub, acked)
 	}, clustertest.WithDisk(), clustertest.WithConfig(func(_ int, c *cluster.Config) { c.RemoveLostAfter = 5 * time.Second }))
 }
 
 // Seven nodes, of which five decide. The others serve like any; when a voter is removed, one of them takes its place.
 func TestNonVotersServeAndArePromoted(t *testing.T) {
-	of(t, 7, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.Of(t, 7, func(t *testing.T, c *clustertest.Cluster) {
 		voters := func() []string { return c.Node(6).Status().Voters }
 		require.Len(t, c.Node(0).Status().Nodes, 7)
 		eventually(t, time.Minute, "as many decide as may", func() bool { return len(voters()) == cluster.DefaultVoters })
@@ -131,10 +126,10 @@ func TestNonVotersServeAndArePromoted(t *testing.T) {
 				others = append(others, i)
 			}
 		}
-		sub, pub := connect(t, c, others[0], "sub", expiry(600)), connect(t, c, others[1], "pub", clean)
-		sub.subscribe(2, "t")
-		require.Equal(t, packets.Success, pub.post("t", "between those that do not vote", 2, false))
-		require.Equal(t, "between those that do not vote", string(sub.receive().Payload))
+		sub, pub := mqtt.Connect(t, c, others[0], "sub", mqtt.Expiry(600)), mqtt.Connect(t, c, others[1], "pub", mqtt.Clean)
+		sub.Subscribe(2, "t")
+		require.Equal(t, packets.Success, pub.Post("t", "between those that do not vote", 2, false))
+		require.Equal(t, "between those that do not vote", string(sub.Receive().Payload))
 
 		// Two voters are lost at once: that is what five are for.
 		lost := []int{}
@@ -144,8 +139,8 @@ func TestNonVotersServeAndArePromoted(t *testing.T) {
 				lost = append(lost, i)
 			}
 		}
-		require.Equal(t, packets.Success, pub.post("t", "three of five", 2, false))
-		require.Equal(t, "three of five", string(sub.receive().Payload))
+		require.Equal(t, packets.Success, pub.Post("t", "three of five", 2, false))
+		require.Equal(t, "three of five", string(sub.Receive().Payload))
 		for _, i := range lost {
 			eventually(t, time.Minute, "it can be removed", func() bool {
 				return c.Node(others[0]).Cluster().Remove(t.Context(), c.Node(i).Name) == nil
@@ -164,8 +159,8 @@ func TestNonVotersServeAndArePromoted(t *testing.T) {
 				more++
 			}
 		}
-		require.Equal(t, packets.Success, pub.post("t", "three of five again", 2, false))
-		require.Equal(t, "three of five again", string(sub.receive().Payload))
+		require.Equal(t, packets.Success, pub.Post("t", "three of five again", 2, false))
+		require.Equal(t, "three of five again", string(sub.Receive().Payload))
 	})
 }
 
@@ -173,23 +168,23 @@ func TestNonVotersServeAndArePromoted(t *testing.T) {
 func TestRemove(t *testing.T) {
 	for _, wiped := range []bool{false, true} {
 		t.Run(fmt.Sprintf("wiped %t", wiped), func(t *testing.T) {
-			of(t, 3, func(t *testing.T, c *clustertest.Cluster) {
+			bubble.Of(t, 3, func(t *testing.T, c *clustertest.Cluster) {
 				require.ErrorContains(t, c.Node(0).Cluster().Remove(t.Context(), "c02"), "it is running")
 				require.NoError(t, c.Node(0).Cluster().Remove(t.Context(), "nobody"))
-				sub := connect(t, c, 1, "sub", expiry(600))
-				sub.subscribe(1, "t")
+				sub := mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(600))
+				sub.Subscribe(1, "t")
 				c.Stop(1)
 				require.NoError(t, c.Node(2).Cluster().Remove(t.Context(), "c02"))
 				require.Equal(t, []string{"c01", "c03"}, c.Node(2).Status().Voters)
-				require.Equal(t, packets.Success, connect(t, c, 0, "pub", clean).post("t", "meanwhile", 1, false))
+				require.Equal(t, packets.Success, mqtt.Connect(t, c, 0, "pub", mqtt.Clean).Post("t", "meanwhile", 1, false))
 				if wiped {
 					c.Wipe(1)
 				}
 				c.Restart(1)
 				eventually(t, time.Minute, "it decides again", func() bool { return len(c.Node(0).Status().Voters) == 3 })
-				sub = connect(t, c, 1, "sub", expiry(600))
-				require.True(t, sub.ack.SessionPresent)
-				require.Equal(t, "meanwhile", string(sub.receive().Payload))
+				sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(600))
+				require.True(t, sub.Ack.SessionPresent)
+				require.Equal(t, "meanwhile", string(sub.Receive().Payload))
 			}, clustertest.WithDisk())
 		})
 	}
@@ -199,14 +194,14 @@ func TestRemove(t *testing.T) {
 func TestQuorumLostAndBack(t *testing.T) {
 	for _, lost := range [][]int{{1, 2}, {0, 1}, {0, 1, 2}} {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				sub := connect(t, c, 0, "sub", expiry(6000))
-				sub.subscribe(2, "t")
-				sub.leave()
-				all := numbered(30)
-				pub := connect(t, c, 1, "pub", clean)
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(6000))
+				sub.Subscribe(2, "t")
+				sub.Leave()
+				all := mqtt.Numbered(30)
+				pub := mqtt.Connect(t, c, 1, "pub", mqtt.Clean)
 				for _, p := range all[:20] {
-					require.Equal(t, packets.Success, pub.post("t", p, 2, false))
+					require.Equal(t, packets.Success, pub.Post("t", p, 2, false))
 				}
 				for _, i := range lost {
 					c.Kill(i)
@@ -223,16 +218,16 @@ func TestQuorumLostAndBack(t *testing.T) {
 				for i := range 3 {
 					c.AwaitServing(i)
 				}
-				pub = connect(t, c, 2, "pub", clean)
+				pub = mqtt.Connect(t, c, 2, "pub", mqtt.Clean)
 				for _, p := range all[20:] {
-					require.Equal(t, packets.Success, pub.post("t", p, 2, false))
+					require.Equal(t, packets.Success, pub.Post("t", p, 2, false))
 				}
-				sub = connect(t, c, 1, "sub", expiry(6000))
-				require.True(t, sub.ack.SessionPresent)
+				sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(6000))
+				require.True(t, sub.Ack.SessionPresent)
 				for _, want := range all {
-					require.Equal(t, want, string(sub.receive().Payload))
+					require.Equal(t, want, string(sub.Receive().Payload))
 				}
-				sub.silent(time.Second)
+				sub.Silent(time.Second)
 			}, clustertest.WithDisk())
 		})
 	}
@@ -240,7 +235,7 @@ func TestQuorumLostAndBack(t *testing.T) {
 
 // A leader hands its leadership on before it stops: nobody waits for an election.
 func TestLeaderStopsWithoutElection(t *testing.T) {
-	in(t, func(t *testing.T, c *clustertest.Cluster) {
+	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		leader := -1
 		for i := range 3 {
 			if c.Node(i).Status().Leader == c.Node(i).Name {
@@ -249,9 +244,9 @@ func TestLeaderStopsWithoutElection(t *testing.T) {
 		}
 		require.NotEqual(t, -1, leader)
 		other := (leader + 1) % 3
-		sub := connect(t, c, other, "sub", expiry(600))
-		sub.subscribe(1, "t")
-		sub.leave() // so that every message is agreed on
+		sub := mqtt.Connect(t, c, other, "sub", mqtt.Expiry(600))
+		sub.Subscribe(1, "t")
+		sub.Leave() // so that every message is agreed on
 		tr := startTraffic(t, c, "t", 20*time.Millisecond, func() int { return other })
 		time.Sleep(time.Second)
 		c.Stop(leader)
@@ -259,7 +254,7 @@ func TestLeaderStopsWithoutElection(t *testing.T) {
 		acked := tr.end()
 		t.Logf("the longest acknowledgement took %s", tr.longest)
 		require.Less(t, tr.longest, cluster.DefaultElectionTimeout/2, "of a leader that is lost nobody hears before twice that")
-		sub = connect(t, c, other, "sub", expiry(600))
+		sub = mqtt.Connect(t, c, other, "sub", mqtt.Expiry(600))
 		tr.arrives(sub, acked)
 	})
 }
@@ -268,10 +263,10 @@ func TestLeaderStopsWithoutElection(t *testing.T) {
 func TestRestartElsewhere(t *testing.T) {
 	for _, how := range []string{"killed", "stopped", "killed and wiped"} {
 		t.Run(how, func(t *testing.T) {
-			in(t, func(t *testing.T, c *clustertest.Cluster) {
-				sub := connect(t, c, 1, "sub", expiry(600))
-				sub.subscribe(1, "t")
-				pub := connect(t, c, 2, "pub", clean)
+			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
+				sub := mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(600))
+				sub.Subscribe(1, "t")
+				pub := mqtt.Connect(t, c, 2, "pub", mqtt.Clean)
 				if how == "stopped" {
 					c.Stop(1)
 				} else {
@@ -282,16 +277,16 @@ func TestRestartElsewhere(t *testing.T) {
 				}
 				began := time.Now()
 				c.StartElsewhere(1)
-				require.Equal(t, packets.Success, pub.post("t", "meanwhile", 1, false))
+				require.Equal(t, packets.Success, pub.Post("t", "meanwhile", 1, false))
 				c.AwaitServing(1)
 				t.Log("back after", time.Since(began))
 				require.Less(t, time.Since(began), 10*time.Second)
 				require.Len(t, c.Node(0).Status().Voters, 3)
-				require.Equal(t, packets.Success, connect(t, c, 1, "other", clean).post("t", "from there", 1, false))
-				sub = connect(t, c, 1, "sub", expiry(600))
-				require.True(t, sub.ack.SessionPresent)
-				require.Equal(t, "meanwhile", string(sub.receive().Payload))
-				require.Equal(t, "from there", string(sub.receive().Payload))
+				require.Equal(t, packets.Success, mqtt.Connect(t, c, 1, "other", mqtt.Clean).Post("t", "from there", 1, false))
+				sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(600))
+				require.True(t, sub.Ack.SessionPresent)
+				require.Equal(t, "meanwhile", string(sub.Receive().Payload))
+				require.Equal(t, "from there", string(sub.Receive().Payload))
 			}, clustertest.WithDisk())
 		})
 	}
