@@ -82,22 +82,22 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 			queue := mqtt.Connect(t, c, i, each("queue " + what)[i], mqtt.Expiry(3600))
 			queue.Subscribe(1, "t")
 			queue.Leave()
-			mqtt.Connect(t, c, i, each("session " + what)[i], mqtt.Expiry(500)).Leave()
+			mqtt.Connect(t, c, i, each("session " + what)[i], mqtt.Expiry(150)).Leave()
 		}
-		mqtt.Connect(t, c, i, each("will")[i], mqtt.Expiry(3600), mqtt.Will("will", fmt.Sprint(i), 1, 300)).Drop()
+		mqtt.Connect(t, c, i, each("will")[i], mqtt.Expiry(3600), mqtt.Will("will", fmt.Sprint(i), 1, 90)).Drop()
 	}
 	pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
 	for _, p := range []*packets.Publish{
 		{TopicName: "t", QoS: 1, PacketID: 1, Payload: []byte("ends")},
 		{TopicName: "r", QoS: 1, PacketID: 2, Payload: []byte("retained"), Retain: true},
 	} {
-		p.Properties.MessageExpiryInterval = packets.Some(uint32(400))
+		p.Properties.MessageExpiryInterval = packets.Some(uint32(120))
 		pub.Send(p)
 		mqtt.Expect[*packets.PubAck](pub)
 	}
 	require.Equal(t, packets.Success, pub.Post("t", "stays", 1, false))
 	require.Less(t, time.Since(began), time.Second)
-	at(60)
+	at(20)
 	disturb()
 	for i := range 3 {
 		require.True(t, c.Node(i).Status().Serving, i)
@@ -105,9 +105,9 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 
 	watch := mqtt.Connect(t, c, 0, "watch", mqtt.Clean)
 	watch.Subscribe(1, "will")
-	at(300 - slack)
+	at(90 - slack)
 	watch.Silent(time.Millisecond)
-	at(300 + slack)
+	at(90 + slack)
 	for range 3 {
 		require.Equal(t, "will", watch.Receive().TopicName)
 	}
@@ -125,7 +125,7 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 		}
 		return nil
 	}
-	at(400 - 10)
+	at(120 - 10)
 	for i, id := range each("queue in time") {
 		m := mqtt.Connect(t, c, (i+1)%3, id, mqtt.Expiry(3600)).Receive()
 		require.Equal(t, "ends", string(m.Payload))
@@ -134,16 +134,16 @@ func ends(t *testing.T, c *clustertest.Cluster, disturb func()) {
 		require.NotNil(t, m)
 		require.InDelta(t, 10, m.Properties.MessageExpiryInterval.Or(0), slack)
 	}
-	at(400 + slack)
+	at(120 + slack)
 	for i, id := range each("queue late") {
 		require.Equal(t, "stays", string(mqtt.Connect(t, c, (i+1)%3, id, mqtt.Expiry(3600)).Receive().Payload))
 		require.Nil(t, retained(i))
 	}
-	at(500 - slack)
+	at(150 - slack)
 	for i, id := range each("session in time") {
 		require.True(t, mqtt.Connect(t, c, (i+1)%3, id).Ack.SessionPresent, id)
 	}
-	at(500 + slack)
+	at(150 + slack)
 	for i, id := range each("session late") {
 		require.False(t, mqtt.Connect(t, c, (i+1)%3, id).Ack.SessionPresent, id)
 	}
@@ -159,10 +159,10 @@ func TestClockIsWrongAtQuickRestart(t *testing.T) {
 						c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithDisk())
 						for _, i := range restarted {
 							for _, id := range []string{"in time", "late"} {
-								mqtt.Connect(t, c, i, fmt.Sprint(id, i), mqtt.Expiry(60))
+								mqtt.Connect(t, c, i, fmt.Sprint(id, i), mqtt.Expiry(30))
 							}
 						}
-						time.Sleep(100 * time.Second)
+						time.Sleep(50 * time.Second)
 						for _, i := range restarted {
 							c.Kill(i)
 							c.SetClock(i, off)
@@ -174,11 +174,11 @@ func TestClockIsWrongAtQuickRestart(t *testing.T) {
 						for _, i := range restarted {
 							c.AwaitServing(i)
 						}
-						time.Sleep(55*time.Second - time.Since(began))
+						time.Sleep(25*time.Second - time.Since(began))
 						for _, i := range restarted {
 							require.True(t, mqtt.Connect(t, c, i, fmt.Sprint("in time", i)).Ack.SessionPresent)
 						}
-						time.Sleep(70*time.Second - time.Since(began))
+						time.Sleep(40*time.Second - time.Since(began))
 						for _, i := range restarted {
 							require.False(t, mqtt.Connect(t, c, 0, fmt.Sprint("late", i)).Ack.SessionPresent)
 						}
