@@ -174,7 +174,7 @@ func TestStreamFollowsSession(t *testing.T) {
 	for _, qos := range []packets.QoS{1, 2} {
 		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
 			bubble.Both(t, func(t *testing.T, c *clustertest.Cluster) {
-				const messages = 600
+				const messages = 300
 				sub := mqtt.Connect(t, c, 0, "x", mqtt.Expiry(600))
 				sub.Subscribe(2, "s")
 				pub := mqtt.Connect(t, c, 2, "pub", mqtt.Clean)

@@ -152,7 +152,7 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 	for _, drained := range []bool{false, true} {
 		t.Run(fmt.Sprintf("drained first %t", drained), func(t *testing.T) {
 			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
-				l := startLoad(t, c, 30*time.Millisecond)
+				l := startLoad(t, c, 50*time.Millisecond)
 				for i := range c.Nodes() {
 					time.Sleep(2 * time.Second)
 					if drained {

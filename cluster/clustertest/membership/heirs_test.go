@@ -65,7 +65,7 @@ func TestChainOfLosses(t *testing.T) {
 						rest = append(rest, i)
 					}
 				}
-				const clients, messages = 16, 240
+				const clients, messages = 12, 120
 				for i := range clients {
 					s := mqtt.Connect(t, c, []int{first, second}[i%2], fmt.Sprint("s", i), mqtt.Expiry(600))
 					s.Subscribe(packets.QoS(1+i/2%2), "t")
@@ -81,15 +81,15 @@ func TestChainOfLosses(t *testing.T) {
 						defer func() { done <- struct{}{} }()
 						for i := range messages { // several at a time, so that some are on their way whenever a node is lost
 							p.Send(&packets.Publish{TopicName: "t", QoS: 2, PacketID: uint16(i + 1), Payload: fmt.Appendf(nil, "%d-%06d", k, i)})
-							if i%10 == 9 {
-								for j := i - 9; j <= i; j++ {
+							if i%5 == 4 {
+								for range 5 {
 									a := mqtt.Expect[*packets.PubRec](p)
 									if a.ReasonCode.IsError() {
 										refused.Add(1)
 									}
 									p.Send(&packets.PubRel{PacketID: a.PacketID})
 								}
-								for range 10 {
+								for range 5 {
 									mqtt.Expect[*packets.PubComp](p)
 								}
 								time.Sleep(300 * time.Millisecond)
@@ -105,8 +105,10 @@ func TestChainOfLosses(t *testing.T) {
 					<-done
 				}
 				require.Zero(t, refused.Load())
-				for i := range clients {
+				subs := make([]*mqtt.Client, clients)
+				for i := range subs {
 					s := mqtt.Connect(t, c, rest[i%3], fmt.Sprint("s", i), mqtt.Expiry(600))
+					subs[i] = s
 					require.True(t, s.Ack.SessionPresent, "client %d", i)
 					next := [2]int{}
 					for next != [2]int{messages, messages} {
@@ -121,7 +123,10 @@ func TestChainOfLosses(t *testing.T) {
 						require.Equal(t, next[k], n, "client %d, publisher %d, QoS %d", i, k, m.QoS)
 						next[k]++
 					}
-					s.Silent(time.Second)
+				}
+				time.Sleep(time.Second)
+				for _, s := range subs {
+					s.Silent(time.Millisecond)
 				}
 			})
 		})
