@@ -33,7 +33,7 @@
 //	CHAOS_SEED=7 go test ./cluster/clustertest/nemesis -run '^TestChaos$' -count=10 -failfast
 //
 // CHAOS_LOG names a file for the nodes' logs, CHAOS_DIR the directory that the clients' history is left in, for cluster/history/check. .ci/run runs seeds
-// that are new for a minute, make chaos for as long as it is told.
+// that are new for half a minute, make chaos for as long as it is told.
 //
 // # What it cannot do
 //
