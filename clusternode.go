@@ -20,9 +20,10 @@ import (
 //	statemachine.go  what all nodes agree on: routes, owners of client IDs (ownership.go), retained messages
 //	forward.go       messages to other nodes (peerqueue.go), and from them (receive.go)
 //	clustershare.go  shared groups that have members on several nodes, passon.go what comes when they have just left
-//	takeover.go      sessions that come here, handover.go sessions that leave
+//	takeover.go      sessions that come here (settle.go), handover.go sessions that leave
 //	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
-//	inheritance.go   who has what a lost node had; adoption.go makes its sessions, reroute.go sees to what was on its way there
+//	inheritance.go   who has what a lost node had; adoption.go makes its sessions, held.go what waits for them, reroute.go
+//	                 sees to what was on its way there
 //	exactlyonce.go   QoS 2 messages of publishers whose node may be lost, origins.go how others know them again
 //	orphans.go       wills of nodes that were lost
 //

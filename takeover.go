@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/shoalmq/shoal/internal/codec"
-	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -96,27 +95,6 @@ func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, exp
 	return c.epoch, s, nil
 }
 
-// movedCommand is what has a session at home at the proposing node.
-type movedCommand struct {
-	claimResult
-	id     string
-	what   byte // one of those below
-	expiry uint32
-}
-
-// What has become of the session that was at the last home.
-const (
-	movedWhole     byte = iota // it has come to the new one
-	movedNone                  // there was none, or it had ended
-	movedDiscarded             // the client wants none of it
-)
-
-func (m *movedCommand) append() []byte {
-	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), m.id), m.epoch)
-	cmd = append(codec.AppendString(cmd, m.home), m.what)
-	return codec.AppendUint(cmd, uint64(m.expiry))
-}
-
 // atHome returns a session whose home this node is, when it can be taken; nil if it is over. It may be kept alone: the CONNECT that was to bring it here
 // gave up before the move was agreed.
 func (n *clusterNode) atHome(ctx context.Context, id string) (*session, error) {
@@ -160,50 +138,6 @@ func (s *session) isOver() bool {
 	return s.ended
 }
 
-// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home. s is nil for a new one.
-func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand) error {
-	type outcome struct {
-		result any
-		err    error
-	}
-	done := make(chan outcome, 1)
-	propose := func(cmd []byte) {
-		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
-	}
-	cmd := m.append()
-	if s == nil {
-		propose(codec.AppendUint(codec.AppendUint(cmd, 0), 0))
-	} else {
-		// Under the session's lock, so that what changes from here on is proposed behind this.
-		s.mu.Lock()
-		if s.ended { // the cluster has given this node up meanwhile
-			s.mu.Unlock()
-			return errOutclaimed
-		}
-		enc := &changeEncoder{buf: codec.AppendUint(cmd, s.brought), msgs: make(map[*core.Message]uint64)}
-		var tail []core.Entry
-		s.core.Entries(func(e *core.Entry) {
-			if e.Seq > s.brought {
-				tail = append(tail, *e)
-			}
-		})
-		enc.entries(tail)
-		s.epoch, s.arriving = m.epoch, false
-		s.setDurable(m.expiry > 0)
-		propose(enc.buf)
-		s.mu.Unlock()
-	}
-	select {
-	case o := <-done:
-		if o.err == nil && o.result != true {
-			return errOutclaimed
-		}
-		return o.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // errOutclaimed refuses a CONNECT that has lost a race. CONNACK knows no Session taken over, and a CONNACK of success without a session
 // would make the client throw its own part of the session away.
 var errOutclaimed = &Error{ReasonCode: packets.ServerBusy, Reason: "the client has connected to another node meanwhile"}
@@ -236,15 +170,13 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		return "", nil, err
 	}
 	if offer == nil {
-		home, err := n.homeNow(id, c)
-		return home, nil, err
+		return n.homeNow(id, c)
 	}
 	switch offer.Byte() {
 	case answerOutclaimed:
 		return "", nil, errOutclaimed
 	case answerNone:
-		home, err := n.homeNow(id, c)
-		return home, nil, err
+		return n.homeNow(id, c)
 	}
 	// This node may have other subscribers of the same filters, or have had this one a moment ago. What it was sent for their sake
 	// before the old connection was fenced, that connection may have had and acknowledged: it must not be collected here.
@@ -252,8 +184,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 		return "", nil, err
 	}
 	if n.state.isHome(n.self.Name, id) { // its node was lost in between, and this one is its heir
-		home, err := n.homeNow(id, c)
-		return home, nil, err
+		return n.homeNow(id, c)
 	}
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
@@ -271,8 +202,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	if whole == nil { // its node was lost in between
 		n.discard(s)
-		home, err := n.homeNow(id, c)
-		return home, nil, err
+		return n.homeNow(id, c)
 	}
 	switch whole.Byte() {
 	case answerSession:
@@ -290,13 +220,13 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	return c.home, nil, err
 }
 
-// homeNow returns where the home of a session is, "" if it has none: the last one may have been lost.
-func (n *clusterNode) homeNow(id string, c claimResult) (string, error) {
+// homeNow returns where the home of a session is, "" if it has none: the last one may have been lost. As for bring, there is no session to go with it.
+func (n *clusterNode) homeNow(id string, c claimResult) (home string, s *session, err error) {
 	o := n.state.owner(id)
 	if o == nil || o.epoch != c.epoch {
-		return "", errOutclaimed
+		return "", nil, errOutclaimed
 	}
-	return o.home, nil
+	return o.home, nil, nil
 }
 
 // callHome asks the home of a session. It returns nil without an error if that node was lost, and the session with it.

@@ -168,8 +168,8 @@ func (p *processes) Loss(float64) {}
 // processFaults are the kinds of faults that are done to processes.
 var processFaults = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Pause, nemesis.Reset, nemesis.Slow, nemesis.Partition, nemesis.KillAll}
 
-// proven are those of them under which all guarantees hold but the one that is named below. With the others, sessions that change nodes while a node is cut
-// off are lost in rare cases.
+// proven are those of them under which all guarantees hold but the one that is named below. With the others, which cut nodes off or make them stand still,
+// messages come twice or are lost in rare cases where the nodes share a Redis.
 var proven = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Reset, nemesis.Slow, nemesis.KillAll}
 
 // notYet is the rule that breaks at times: a message that was on its way to a node when that was killed, or stood still for long, may come after one

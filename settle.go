@@ -1,0 +1,75 @@
+package shoal
+
+import (
+	"context"
+
+	"github.com/shoalmq/shoal/internal/codec"
+	core "github.com/shoalmq/shoal/internal/session"
+)
+
+// How it is agreed that a session is at this node, the last step of takeover.go. Where all nodes share a store, see commonmove.go.
+
+// movedCommand is what has a session at home at the proposing node.
+type movedCommand struct {
+	claimResult
+	id     string
+	what   byte // one of those below
+	expiry uint32
+}
+
+// What has become of the session that was at the last home.
+const (
+	movedWhole     byte = iota // it has come to the new one
+	movedNone                  // there was none, or it had ended
+	movedDiscarded             // the client wants none of it
+)
+
+func (m *movedCommand) append() []byte {
+	cmd := codec.AppendUint(codec.AppendString(command(cmdMoved), m.id), m.epoch)
+	cmd = append(codec.AppendString(cmd, m.home), m.what)
+	return codec.AppendUint(cmd, uint64(m.expiry))
+}
+
+// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home. s is nil for a new one.
+func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand) error {
+	type outcome struct {
+		result any
+		err    error
+	}
+	done := make(chan outcome, 1)
+	propose := func(cmd []byte) {
+		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
+	}
+	cmd := m.append()
+	if s == nil {
+		propose(codec.AppendUint(codec.AppendUint(cmd, 0), 0))
+	} else {
+		// Under the session's lock, so that what changes from here on is proposed behind this.
+		s.mu.Lock()
+		if s.ended { // the cluster has given this node up meanwhile
+			s.mu.Unlock()
+			return errOutclaimed
+		}
+		enc := &changeEncoder{buf: codec.AppendUint(cmd, s.brought), msgs: make(map[*core.Message]uint64)}
+		var tail []core.Entry
+		s.core.Entries(func(e *core.Entry) {
+			if e.Seq > s.brought {
+				tail = append(tail, *e)
+			}
+		})
+		enc.entries(tail)
+		s.epoch, s.arriving = m.epoch, false
+		s.setDurable(m.expiry > 0)
+		propose(enc.buf)
+		s.mu.Unlock()
+	}
+	select {
+	case o := <-done:
+		if o.err == nil && o.result != true {
+			return errOutclaimed
+		}
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
