@@ -165,11 +165,11 @@ func (c *conn) repeatPubRec(id uint16, token any) {
 }
 
 // awaitAcks keeps the reader from reading on while more answers are outstanding than the client may have. It is what bounds a client
-// of MQTT 3, which has not been told of the Receive Maximum.
+// of MQTT 3, which has not been told of the Receive Maximum, and one that sends PUBRECs for nothing.
 func (c *conn) awaitAcks() {
 	for {
 		c.mu.Lock()
-		if len(c.acks) <= int(c.b.limits.ReceiveMaximum) || c.broken != nil {
+		if max(len(c.acks), len(c.rels)) <= int(c.b.limits.ReceiveMaximum) || c.broken != nil {
 			c.mu.Unlock()
 			return
 		}
@@ -216,5 +216,5 @@ func (c *conn) wakeReader() {
 func (c *conn) dropAcks() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.acks = nil
+	c.acks, c.rels = nil, nil
 }

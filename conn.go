@@ -59,11 +59,12 @@ type conn struct {
 	mu      sync.Mutex // never held across I/O; taken inside of the session's lock, never the other way
 	out     outbox.Buffer
 	wr      *wire.Writer
-	acks    []ackSlot // answers that wait for their turn, oldest first
-	writing bool      // somebody is writing; they take along what is appended meanwhile
-	dirty   bool      // somebody will flush soon
-	stalled bool      // the session has more than the outbox takes; whoever drains it pumps
-	broken  error     // nothing can be written any more
+	acks    []ackSlot  // answers that wait for their turn, oldest first
+	rels    []*heldRel // PUBRELs that do
+	writing bool       // somebody is writing; they take along what is appended meanwhile
+	dirty   bool       // somebody will flush soon
+	stalled bool       // the session has more than the outbox takes; whoever drains it pumps
+	broken  error      // nothing can be written any more
 	idle    chan struct{}
 
 	wake chan struct{} // wakes a reader that waits for answers to leave; see awaitAcks

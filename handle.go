@@ -3,7 +3,6 @@ package shoal
 import (
 	"errors"
 
-	"github.com/shoalmq/shoal/internal/outbox"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -78,50 +77,6 @@ func (c *conn) handleAck(sc *scratch, t packets.Type, id uint16, code packets.Re
 		c.handlePubRel(sc, id)
 	case packets.TypePubComp:
 		c.s.acknowledged(sc, func() { c.s.core.PubComp(id) })
-	}
-}
-
-// handlePubRec answers with PUBREL [MQTT-4.3.3-4]. If the session is stored, that waits until the store knows: after a crash the PUBLISH
-// would be sent again otherwise, to a client that has forgotten its identifier.
-func (c *conn) handlePubRec(sc *scratch, id uint16, code packets.ReasonCode) {
-	held := outbox.Buffer{Pool: &c.b.pool}
-	durable := false
-	c.s.acknowledged(sc, func() {
-		if durable = c.s.durable; durable {
-			c.s.core.PubRec(&held, id, code)
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.s.core.PubRec(&c.out, id, code)
-	})
-	if !durable || held.Len() == 0 {
-		return
-	}
-	rel := held.Bytes()
-	held.Reset()
-	a := newAcceptance()
-	a.then = func(code packets.ReasonCode) {
-		if !code.IsError() { // else it is sent on the next connection, when the store works again
-			c.s.release(c, rel)
-		}
-	}
-	c.b.journal.await(a, c.durability)
-	a.finish(packets.Success)
-}
-
-// release sends a PUBREL that waited, if the connection is still the session's.
-func (s *session) release(c *conn, rel []byte) {
-	s.mu.Lock()
-	current := s.conn == c
-	if current {
-		c.mu.Lock()
-		c.out.Append(rel)
-		c.mu.Unlock()
-	}
-	s.mu.Unlock()
-	if current {
-		c.flush()
 	}
 }
 

@@ -373,6 +373,28 @@ func TestPubCompAfterStored(t *testing.T) {
 	})
 }
 
+// TestPubRelNotStored: what a PUBREC changed cannot be kept. The client hears of it, since it would wait for its PUBREL, and so would those after it; its
+// next connection gets it.
+func TestPubRelNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		b := start(t, shoal.WithStorage(store))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Manual = true
+		sub.Subscribe(2, "t")
+		require.Equal(t, packets.Success, connect(t, b, "pub").Publish(2, "t", "m"))
+		id := sub.ExpectPublish("t", "m").PacketID
+		store.set(nil, errors.New("disk full"))
+		sub.Send(&packets.PubRec{PacketID: id})
+		require.Equal(t, packets.ImplementationSpecificError, mqtttest.Expect[*packets.Disconnect](sub).ReasonCode)
+		sub.ExpectClosed()
+		store.set(nil, nil)
+		sub, _ = connectWith(t, b, lasting("sub", false))
+		sub.Manual = true
+		require.Equal(t, id, mqtttest.Expect[*packets.PubRel](sub).PacketID)
+	})
+}
+
 // TestNothingUnkeptLeaves: a QoS 2 message that could not be kept waits until it is. Whoever goes on with the session knows nothing of it, and may give its
 // packet identifier to another one.
 func TestNothingUnkeptLeaves(t *testing.T) {
