@@ -222,12 +222,14 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)
 	}
-	s.doubtful = in.doubtful || in.kept.doubt > 0
+	// That a client has gone away says nothing where a node that is cut off can have it written down.
+	s.doubtful = in.doubtful || in.kept.doubt > 0 || (b.journal.common != nil && b.now().Sub(s.away) < rerouteTime)
 	for _, e := range in.kept.entries {
 		if e.State != core.Done {
 			e.Doubtful = e.Doubtful || (e.State == core.Queued && (in.doubtful || e.Seq <= in.kept.doubt))
 			s.core.Resume(e)
 			s.inherit(e.Msg.ID)
+			s.hadUpTo(&e)
 		}
 	}
 	s.core.Skip(max(in.kept.top, in.kept.noted))
@@ -268,9 +270,9 @@ func (s *session) adoptionEnds() {
 	}
 	s.noting = false
 	s.collecting = false
-	for _, list := range [][]core.Entry{s.early, s.collected} {
+	for i, list := range [][]core.Entry{s.early, s.collected} {
 		for _, e := range list {
-			if !s.core.Has(e.Msg.ID) {
+			if !s.core.Has(e.Msg.ID) && (i > 0 || !s.passedBy(e.Msg)) {
 				s.core.Push(e)
 				s.inherit(e.Msg.ID)
 			}
@@ -296,10 +298,36 @@ func (s *session) inherit(id msgID) {
 	s.had[id] = struct{}{}
 }
 
+// stream is what one publisher sent by one node. A node gets it in order.
+type stream struct {
+	origin    uint64
+	publisher string
+}
+
+// hadUpTo notes an entry that the lost node had put into the session: it had dealt with everything before that in the same stream. What is not here of that
+// has been completed, or came before the subscription that it matches now. A retained message tells nothing: it is sent for a SUBSCRIBE, whenever that comes.
+// The caller has the session alone.
+func (s *session) hadUpTo(e *core.Entry) {
+	m := e.Msg
+	if e.Share != "" || e.Retain || m.Publisher == "" {
+		return
+	}
+	if s.upTo == nil {
+		s.upTo = make(map[stream]uint64)
+	}
+	k := stream{m.ID.Origin, m.Publisher}
+	s.upTo[k] = max(s.upTo[k], m.ID.Number)
+}
+
+// passedBy reports whether the lost node had dealt with a message that was on its way to it. The caller holds s.mu.
+func (s *session) passedBy(m *core.Message) bool {
+	return m.Publisher != "" && m.ID.Number <= s.upTo[stream{m.ID.Origin, m.Publisher}]
+}
+
 // inherited reports whether the session has had a message that was on its way to a lost node. The caller holds s.mu.
-func (s *session) inherited(id msgID) bool {
-	_, had := s.had[id]
-	return had || s.core.Has(id)
+func (s *session) inherited(m *core.Message) bool {
+	_, had := s.had[m.ID]
+	return had || s.passedBy(m) || s.core.Has(m.ID)
 }
 
 // discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now; or after a snapshot came, from which those that

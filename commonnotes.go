@@ -19,6 +19,10 @@ import (
 const (
 	noteHad  byte = iota + 1 // a session has an entry
 	noteOver                 // an exchange is over
+	// noteHere: the node was one of the cluster's when the store had what it wrote: a QoS 2 message, or the answer to one. What leaves for that waits for
+	// the note. A node that is cut off from the others, and not from the store, would bring the exchange to where the store has forgotten the message;
+	// and whoever has sent it to that node, and has had no answer, would send it to the session's heir.
+	noteHere
 )
 
 // noteEntry returns the note of an entry, nil if its message cannot come again. The caller holds s.mu.
@@ -60,6 +64,7 @@ func (a *agreed) applyNotes(node string, r *codec.Reader) error {
 				return r.Err()
 			}
 			a.origins.over(publisher, exchangeKey{packetID: uint16(packetID)}, a.now.Load()+1)
+		case noteHere: // that it is agreed is all there is to it
 		default:
 			r.Fail()
 			return r.Err()

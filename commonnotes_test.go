@@ -150,3 +150,25 @@ func TestEntryStaysFresh(t *testing.T) {
 	s.core.Push(*entryFrom("pub", 0, 10))
 	s.core.Entries(func(e *core.Entry) { require.True(t, e.Fresh) })
 }
+
+// What leaves for a QoS 2 message waits for a word of the cluster, after the store has it, even if there is nothing to note.
+func TestQoS2WaitsForTheCluster(t *testing.T) {
+	a := newAgreed(t)
+	j := newCommonLog(new(heldStore), a.n.b.log)
+	a.n.b.journal.common = j
+	s := noted(t, a)
+	s.durable = true
+	last := func() []byte { return j.units[len(j.units)-1].note }
+	e := core.Entry{Seq: 1, QoS: 1, Msg: new(core.Message)}
+	(*sessionLog)(s).Enqueued(&e)
+	require.Empty(t, last())
+	e.QoS = 2
+	(*sessionLog)(s).Enqueued(&e)
+	require.Equal(t, []byte{noteHere}, last())
+	(*sessionLog)(s).Sent(&e)
+	require.Empty(t, last())
+	(*sessionLog)(s).PubRecReceived(&e)
+	require.Equal(t, []byte{noteHere}, last())
+	require.Nil(t, a.apply("self", last(), s.noteEntry(entryFrom("pub", 3, 10))))
+	require.Equal(t, uint64(3), a.kept["x"].noted)
+}

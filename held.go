@@ -18,6 +18,8 @@ type heldMessage struct {
 	group string
 	// returned: it had been sent to the lost node, and so goes in front of what this node has routed since.
 	returned bool
+	// doubtful: somebody of the group may have had it.
+	doubtful bool
 }
 
 // inOrder puts what had been sent to lost nodes in front.
@@ -88,6 +90,6 @@ func (q *adoptions) holdForGroup(sc *scratch, group string) bool {
 	}
 	a := r.acceptance()
 	a.add()
-	q.held = append(q.held, heldMessage{msg: r.message(), lost: q.taken.Load(), wait: a, group: group})
+	q.held = append(q.held, heldMessage{msg: r.message(), lost: q.taken.Load(), wait: a, group: group, doubtful: r.doubtful})
 	return true
 }

@@ -209,3 +209,70 @@ func TestWhatIsHandedOnMayHaveBeenHad(t *testing.T) {
 		})
 	}
 }
+
+// What waits for sessions that are being adopted is as doubtful when they are there as it was before: its client may have had it.
+func TestHeldForAGroupStaysDoubtful(t *testing.T) {
+	const group = "$share/g/t"
+	for _, doubtful := range []bool{false, true} {
+		n := newSending(t)
+		n.adoptions.busy = true
+		sc := n.b.scratch()
+		p := publishOfMessage(&core.Message{TopicName: "t", QoS: 1})
+		sc.r.again(&p, &core.Message{TopicName: "t", QoS: 1}, sc.nano)
+		sc.r.doubtful = doubtful
+		n.routeGroup(sc, group)
+		a := sc.r.wait
+		a.then = func(code packets.ReasonCode) { require.Equal(t, packets.Success, code) }
+		sc.release()
+		a.finish(packets.Success)
+		m := n.member("m", group)
+		n.adoptions.finish()
+		require.Equal(t, 1, m.core.Len())
+		m.core.Entries(func(e *core.Entry) { require.Equal(t, doubtful, e.Doubtful) })
+	}
+}
+
+// What was on its way to a lost node, and had come there, is not for a subscription that was made there afterwards: the node gets what a publisher sends by
+// one node in order.
+func TestWhatTheLostNodeHadDealtWith(t *testing.T) {
+	id := func(origin, number uint64) msgID { return msgID{Origin: origin, Number: number} }
+	for name, tc := range map[string]struct {
+		m    core.Message
+		want bool
+	}{
+		"before":                 {core.Message{ID: id(5, 6), Publisher: "p"}, false},
+		"after":                  {core.Message{ID: id(5, 8), Publisher: "p"}, true},
+		"another publisher":      {core.Message{ID: id(5, 6), Publisher: "other"}, true},
+		"by another node":        {core.Message{ID: id(4, 6), Publisher: "p"}, true},
+		"behind what was passed": {core.Message{ID: id(5, 4), Publisher: "group"}, true},
+		"behind what was kept":   {core.Message{ID: id(5, 4), Publisher: "retained"}, true},
+		"of nobody":              {core.Message{ID: id(5, 6)}, true},
+	} {
+		for _, early := range []bool{false, true} {
+			n := newSending(t)
+			kept := &keptSession{expiry: 60, subs: map[string][]byte{"t": appendSubscription(nil, &subscription{filter: "t", qos: 1})}}
+			for seq, e := range []core.Entry{
+				{Msg: &core.Message{ID: id(5, 7), Publisher: "p", TopicName: "t", QoS: 1}},
+				{Msg: &core.Message{ID: id(5, 7), Publisher: "group", TopicName: "t", QoS: 1}, Share: "$share/g/t"},
+				{Msg: &core.Message{ID: id(5, 7), Publisher: "retained", TopicName: "t", QoS: 1}, Retain: true},
+				{Msg: &core.Message{ID: id(5, 7), TopicName: "t", QoS: 1}},
+			} {
+				e.Seq, e.QoS = uint64(1+seq), 1
+				kept.entries = append(kept.entries, e)
+			}
+			s := n.makeInherited(&inherited{id: "s", kept: kept, owner: owner{since: 3}})
+			had := s.core.Len()
+			tc.m.TopicName, tc.m.QoS = "t", 1
+			a := newAcceptance()
+			a.then = func(packets.ReasonCode) {}
+			if !early {
+				s.adoptionEnds()
+			}
+			n.deliverInherited(heldMessage{msg: &tc.m, lost: 3, wait: a})
+			if early {
+				s.adoptionEnds()
+			}
+			require.Equal(t, tc.want, s.core.Len() > had, "%s, early %v", name, early)
+		}
+	}
+}

@@ -98,7 +98,7 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	p := publishOfMessage(h.msg)
 	r := &sc.r
 	r.again(&p, h.msg, sc.nano)
-	r.origin = h.msg.Origin
+	r.origin, r.doubtful = h.msg.Origin, h.doubtful
 	if h.group != "" {
 		n.routeGroup(sc, h.group)
 	} else {

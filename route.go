@@ -371,9 +371,9 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		return true
 	}
 	if s.had != nil && sc.nano > s.hadUntil {
-		s.had = nil
+		s.had, s.upTo = nil, nil
 	}
-	if sc.r.inherited != 0 && s.inherited(e.Msg.ID) {
+	if sc.r.inherited != 0 && s.inherited(e.Msg) {
 		sc.r.store = sc.r.store || s.durable
 		return true
 	}

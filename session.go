@@ -53,6 +53,8 @@ type session struct {
 	// had holds the IDs of what the session had when it was adopted, until nothing can come that was on its way to the lost node.
 	had      map[msgID]struct{}
 	hadUntil int64 // Unix nanoseconds
+	// upTo is, for as long, how far the node that was lost had come with the messages that a publisher sent by one node; see hadUpTo.
+	upTo map[stream]uint64
 	// doubtful: the client was connected to that node, which may have sent it what nobody else knows of.
 	doubtful bool
 	noting   bool   // all of it is written anew when its adoption ends: there is something to note; see commonnotes.go

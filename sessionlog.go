@@ -15,7 +15,11 @@ func (l *sessionLog) Enqueued(e *core.Entry) {
 	}
 	if l.b.journal.common != nil {
 		s := (*session)(l)
-		l.b.journal.common.write(sessionSpace(l.clientID), l.fence, s.noteEntry(e), entryOp(l.clientID, e))
+		note := s.noteEntry(e)
+		if note == nil && e.QoS == 2 {
+			note = []byte{noteHere}
+		}
+		l.b.journal.common.write(sessionSpace(l.clientID), l.fence, note, entryOp(l.clientID, e))
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.enqueued((*session)(l), e)
@@ -45,7 +49,7 @@ func (l *sessionLog) PubRecReceived(e *core.Entry) {
 		st.write(stateOp(l.clientID, e))
 	}
 	if l.b.journal.common != nil {
-		(*session)(l).writeCommon(stateOp(l.clientID, e))
+		l.b.journal.common.write(sessionSpace(l.clientID), l.fence, []byte{noteHere}, stateOp(l.clientID, e))
 	}
 	if r := l.b.journal.replication; r != nil {
 		r.pubRecReceived((*session)(l), e)

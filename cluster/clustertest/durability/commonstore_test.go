@@ -402,3 +402,45 @@ func TestUnacceptedQoS2IsNotPublished(t *testing.T) {
 		sub.Silent(time.Second)
 	})
 }
+
+// Guarantee 4: a node that the others do not hear any more may still reach the store, and finish exchanges there. Whoever sent it messages, and had no answer,
+// sends them to its heir.
+func TestStoreIsReachedAndNodesAreNot(t *testing.T) {
+	t.Run("QoS 2", func(t *testing.T) {
+		withStore(t, func(t *testing.T, c *clustertest.Cluster, _ *clustertest.SharedStorage) {
+			sub := mqtt.Connect(t, c, 2, "sub", mqtt.Clean, mqtt.Expiry(3600))
+			sub.Subscribe(2, "t")
+			pub := mqtt.Connect(t, c, 0, "pub", mqtt.Clean)
+			c.Cut(2, 0)
+			c.Cut(2, 1)
+			require.Equal(t, packets.Success, pub.Post("t", "m", 2, false))
+			sub.Silent(time.Second)
+			c.Heal()
+			sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(3600))
+			require.Equal(t, "m", string(sub.Receive().Payload))
+			sub.Silent(time.Second)
+		})
+	})
+	// The client has gone away before the node was given up, and all the store tells is that it has, and that it wants nothing more.
+	t.Run("QoS 1", func(t *testing.T) {
+		withStore(t, func(t *testing.T, c *clustertest.Cluster, _ *clustertest.SharedStorage) {
+			sub := mqtt.Connect(t, c, 2, "sub", mqtt.Clean, mqtt.Expiry(3600))
+			sub.Subscribe(1, "t")
+			pub := mqtt.Connect(t, c, 2, "pub", mqtt.Clean, mqtt.Expiry(3600))
+			c.Cut(2, 0)
+			c.Cut(2, 1)
+			p := &packets.Publish{TopicName: "t", QoS: 2, PacketID: 7, Payload: []byte("m")}
+			pub.Send(p)
+			require.False(t, sub.Receive().Dup)
+			sub.Leave()
+			time.Sleep(6 * time.Second)
+			c.Heal()
+			sub = mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(3600))
+			sub.Silent(time.Second)
+			pub = mqtt.Connect(t, c, 0, "pub", mqtt.Expiry(3600))
+			p.Dup = true
+			pub.Send(p)
+			require.True(t, sub.Receive().Dup)
+		})
+	})
+}

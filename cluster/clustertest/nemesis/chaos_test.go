@@ -142,9 +142,5 @@ func TestChaosWithSharedStoreAlone(t *testing.T) {
 
 func chaosWithSharedStore(t *testing.T, seed uint64, o history.Options, kinds ...nemesis.Kind) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(t, 3, clustertest.WithSeed(seed), clustertest.WithSharedStorage(clustertest.NewSharedStorage()))
-		h := nemesis.Run(t, c, nemesis.Options{Seed: seed, Kinds: kinds, Lasts: 10 * time.Second})
-		nemesis.Verify(t, h, t.Name(), o)
-	})
+	chaosIn(t, seed, 10*time.Second, o, kinds, clustertest.WithSharedStorage(clustertest.NewSharedStorage()))
 }
