@@ -139,6 +139,7 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 	if err := n.gather(ctx); err != nil {
 		return nil, err
 	}
+	step := n.adoptions.taken.Load()
 	if n.b.journal.common == nil {
 		if n.state.origins.some() { // the new home is to know which of them the session has had
 			if err := n.c.Barrier(ctx); err != nil {
@@ -150,9 +151,9 @@ func (n *clusterNode) handOver(ctx context.Context, id string, epoch uint64) ([]
 		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
 			return nil, err
 		}
-		return s.handOver(kept)
+		return s.handOver(step, kept)
 	}
-	b, err := s.handOver(0)
+	b, err := s.handOver(step, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -176,15 +177,17 @@ func (s *session) last() uint64 {
 	return s.core.Last()
 }
 
-// handOver returns the answer to callFetch. kept is the number of the last message that all nodes are known to have.
-func (s *session) handOver(kept uint64) ([]byte, error) {
+// handOver returns the answer to callFetch. step is what this node had taken when every node had finished what it had routed here; kept is the number of
+// the last message that all nodes are known to have.
+func (s *session) handOver(step, kept uint64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.conn != nil {
 		return nil, errElsewhere
 	}
 	s.moving, s.movingSince = true, time.Now()
-	b := codec.AppendBool(codec.AppendUint(answer(answerSession), kept), s.doubtful)
+	b := codec.AppendUint(answer(answerSession), step)
+	b = codec.AppendBool(codec.AppendUint(b, kept), s.doubtful)
 	count := 0
 	var entries []byte
 	s.core.Entries(func(e *core.Entry) {

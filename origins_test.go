@@ -47,11 +47,12 @@ func TestOriginsMoveWithTheirSession(t *testing.T) {
 	had := holder{kind: holderSession, name: "client", filter: "f"}
 	from.origins.take("p", o, had, false)
 	from.origins.take("p", o, holder{kind: holderSession, name: "another", filter: "f"}, false)
-	answer, err := s.handOver(0)
+	answer, err := s.handOver(0, 0)
 	require.NoError(t, err)
 	r, err := openRecord(answer)
 	require.NoError(t, err)
 	require.Equal(t, answerSession, r.Byte())
+	require.Zero(t, r.Uint())
 	require.NoError(t, to.n.install(to.n.b.newSession("client"), r))
 	require.False(t, to.origins.take("p", &core.Origin{PacketID: 7, At: 9, Again: 5}, had, false))
 	require.False(t, to.origins.has("p", o, holder{kind: holderSession, name: "another", filter: "f"}))

@@ -21,6 +21,9 @@ import (
 //  4. The new node again lets what is on its way to it arrive, puts what it collected itself since step 2 behind, without what came both
 //     ways, and has the move agreed. Then the old node forgets the session.
 //
+// If a node is lost between steps 2 and 4, what it had sent the old node before may not have arrived, and be sent again, and what it has sent the new one
+// since would be in front of that. The new node throws away what it has collected, and goes back to step 2.
+//
 // If the new node is lost on the way, the session is still where it was.
 
 // Requests between nodes. Each begins with the version and its kind.
@@ -186,6 +189,7 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	if n.state.isHome(n.self.Name, id) { // its node was lost in between, and this one is its heir
 		return n.homeNow(id, c)
 	}
+	began := n.adoptions.taken.Load()
 	s, subs, err := n.prepare(id, offer)
 	if err != nil {
 		n.discard(s)
@@ -206,6 +210,14 @@ func (n *clusterNode) bring(ctx context.Context, id string, c claimResult, clean
 	}
 	switch whole.Byte() {
 	case answerSession:
+		step := whole.Uint()
+		if err = n.adoptions.awaitStep(ctx, step); err != nil {
+			break
+		}
+		if step > began && s.hasCollected() {
+			n.discard(s) // of what has come here and was accepted, its home has all
+			return n.bring(ctx, id, c, cleanStart)
+		}
 		if err = n.gather(ctx); err == nil { // what came with the session may be on its way here, too
 			if err = n.install(s, whole); err == nil {
 				return c.home, s, nil
@@ -295,6 +307,13 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	}
 	s.endCatching()
 	return s, subs, offer.Err()
+}
+
+// hasCollected reports whether something came for a session that is being brought here.
+func (s *session) hasCollected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.collected) > 0
 }
 
 // install puts what came from the home in front of what was collected here meanwhile.
