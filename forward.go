@@ -111,7 +111,7 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 		a.add()
 		o.waits = append(o.waits, a)
 		if len(groups) > 0 {
-			o.picks = append(o.picks, pick{groups: slices.Clone(groups), msg: r.message(), wait: a})
+			o.picks = append(o.picks, pick{groups: slices.Clone(groups), msg: r.message(), wait: a, origin: r.origin})
 		}
 	}
 	p.mu.Unlock()

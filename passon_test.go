@@ -66,7 +66,7 @@ func TestPassedOnAndSentAgain(t *testing.T) {
 			a, answered := newAcceptance(), false
 			a.then = func(code packets.ReasonCode) { answered = code == packets.Success }
 			r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msg.ID, groupsOnly: true}
-			n.peer("x").forward(&outgoing{buf: appendForward(newBatch(), r, []string{group}), waits: []*acceptance{a}, picks: []pick{{[]string{group}, msg, a}}})
+			n.peer("x").forward(&outgoing{buf: appendForward(newBatch(), r, []string{group}), waits: []*acceptance{a}, picks: []pick{{groups: []string{group}, msg: msg, wait: a}}})
 			(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "self")
 			n.take()[0].fail()
 			synctest.Wait()
@@ -274,5 +274,44 @@ func TestWhatTheLostNodeHadDealtWith(t *testing.T) {
 			}
 			require.Equal(t, tc.want, s.core.Len() > had, "%s, early %v", name, early)
 		}
+	}
+}
+
+// Guarantee 7: what a session here has handed on comes back when the node it went to is lost before it has it, though all nodes know that the group had it. What
+// the node was given at first does not: it is known then that one of the group has it.
+func TestHandedOnAndLost(t *testing.T) {
+	const group = "$share/g/t"
+	for name, want := range map[string]int{"handed on": 1, "given at first": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newSending(t, "x")
+				m := n.member("m", group)
+				n.state.setRoute("x", group, 1, 1)
+				msg := &core.Message{ID: msgID{Origin: 1, Number: 1}, Publisher: "p", TopicName: "t", QoS: 2, Origin: &core.Origin{PacketID: 7, At: 3}}
+				n.state.origins.agree("p", msg.Origin, holder{kind: holderGroup, name: group})
+				if name == "handed on" {
+					n.b.redispatch([]core.Entry{{Msg: msg, QoS: 2, Share: group}})
+				} else {
+					sc := n.b.scratch()
+					p := publishOfMessage(msg)
+					sc.r.again(&p, msg, sc.nano)
+					sc.r.origin = msg.Origin
+					n.routeGroup(sc, group)
+					sc.r.wait.then = func(packets.ReasonCode) {}
+					sc.release()
+				}
+				n.peer("x").flush()
+				synctest.Wait()
+				sent := n.take()
+				require.Len(t, sent, 1)
+				require.Zero(t, m.core.Len())
+				(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "self")
+				sent[0].fail()
+				synctest.Wait()
+				require.Equal(t, want, m.core.Len())
+				n.cancel()
+				n.wg.Wait()
+			})
+		})
 	}
 }

@@ -36,6 +36,9 @@ type pick struct {
 	groups []string
 	msg    *core.Message
 	wait   *acceptance
+	// origin is what the node was told of where the message came from. It is nil for one that a session here had first: all nodes know then that the group
+	// has had it, and that says nothing of the node.
+	origin *core.Origin
 }
 
 // Bounds of what may be outstanding towards one node, in bytes: messages of QoS 0 are dropped beyond the first, publishers of QoS 1 and 2 are
@@ -205,7 +208,7 @@ func (n *clusterNode) repick(picks []pick) {
 	for i := range picks {
 		for _, g := range picks[i].groups {
 			e := core.Entry{Msg: picks[i].msg, QoS: picks[i].msg.QoS, Share: g}
-			if o := e.Msg.Origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
+			if o := picks[i].origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
 				continue // the lost node had given it to a member whose session lasts
 			}
 			if n.passed.has(passedKey{e.Msg.ID, g}) {
