@@ -395,6 +395,34 @@ func TestPubRelNotStored(t *testing.T) {
 	})
 }
 
+// TestPubRecsThatWaitAreBounded: a client that sends PUBRECs faster than the store takes them is not read from, and gets its PUBRELs in order [MQTT-4.6.0-4].
+func TestPubRecsThatWaitAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		b := start(t, shoal.WithStorage(store), shoal.WithLimits(shoal.Limits{ReceiveMaximum: 2}))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Manual = true
+		sub.Subscribe(2, "t")
+		require.Equal(t, packets.Success, connect(t, b, "pub").Publish(2, "t", "m"))
+		first := sub.ExpectPublish("t", "m").PacketID
+		gate := make(chan struct{})
+		store.set(gate, nil)
+		const more = 5 // that are about nothing
+		for id := first; id <= first+more; id++ {
+			sub.Send(&packets.PubRec{PacketID: id})
+			synctest.Wait()
+		}
+		sub.Send(&packets.PingReq{})
+		sub.ExpectNothing(time.Second)
+		store.set(nil, nil)
+		close(gate)
+		for id := first; id <= first+more; id++ {
+			require.Equal(t, id, mqtttest.Expect[*packets.PubRel](sub).PacketID)
+		}
+		sub.Expect(packets.TypePingResp)
+	})
+}
+
 // TestNothingUnkeptLeaves: a QoS 2 message that could not be kept waits until it is. Whoever goes on with the session knows nothing of it, and may give its
 // packet identifier to another one.
 func TestNothingUnkeptLeaves(t *testing.T) {
