@@ -46,8 +46,9 @@ type adoption struct {
 // adoptions carries out the steps one after another.
 type adoptions struct {
 	n *clusterNode
-	// taken is the last step this node has heard of, done the last up to which all are carried out.
-	taken, done atomic.Uint64
+	// taken is the last step this node has heard of, done the last up to which all are carried out. begun is that which it is taking, or has taken last: what
+	// was sent before a step had begun was routed before it.
+	taken, done, begun atomic.Uint64
 
 	mu    sync.Mutex
 	queue []*adoption
@@ -80,6 +81,7 @@ func (q *adoptions) add(steps ...*adoption) {
 func (q *adoptions) reach(index uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.begun.Store(index)
 	q.taken.Store(index)
 	if !q.pending() && q.n.up.Load() {
 		q.done.Store(index)
@@ -324,10 +326,13 @@ func (s *session) passedBy(m *core.Message) bool {
 	return m.Publisher != "" && m.ID.Number <= s.upTo[stream{m.ID.Origin, m.Publisher}]
 }
 
-// inherited reports whether the session has had a message that was on its way to a lost node. The caller holds s.mu.
-func (s *session) inherited(m *core.Message) bool {
-	_, had := s.had[m.ID]
-	return had || s.passedBy(m) || s.core.Has(m.ID)
+// hadBefore reports whether an adopted session has had a message: by way of a lost node, or from whoever had sent it there. The caller holds s.mu.
+func (s *session) hadBefore(r *routing, e *core.Entry) bool {
+	_, had := s.had[e.Msg.ID]
+	if r.inherited == 0 {
+		return had && e.Share == ""
+	}
+	return had || s.passedBy(e.Msg) || s.core.Has(e.Msg.ID)
 }
 
 // discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now; or after a snapshot came, from which those that

@@ -44,7 +44,8 @@ type clusterNode struct {
 	adoptions adoptions
 	keeper    keeper
 	passed    recent[passedKey]
-	lastWords tally // wills that are being published, and what the cluster is to know of them
+	answered  recent[passedKey] // see noteAnswered
+	lastWords tally             // wills that are being published, and what the cluster is to know of them
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
 	up atomic.Bool

@@ -58,7 +58,7 @@ func (n *clusterNode) route(sc *scratch) (matched bool) {
 	return matched
 }
 
-// newBatch begins a batch: its version, and, when it leaves, the last step of the agreed order that its sender has taken.
+// newBatch begins a batch: its version, and, when it leaves, the last step of the agreed order that its sender has begun to take.
 func newBatch() []byte { return codec.AppendFixed64(newRecord(), 0) }
 
 // stampBatch puts the step into a batch; its version is one byte.

@@ -57,6 +57,14 @@ func (e *estate) give(heir string, k *keptSession) {
 	}
 }
 
+// candidates returns the names of those who may get something.
+func (e *estate) candidates() []string {
+	if len(e.spread) == 0 {
+		return []string{e.adopter}
+	}
+	return e.spread
+}
+
 // heirs returns the names of those who get something, in order.
 func (e *estate) heirs() []string { return slices.Sorted(maps.Keys(e.routes)) }
 
@@ -64,10 +72,21 @@ func (e *estate) heirs() []string { return slices.Sorted(maps.Keys(e.routes)) }
 func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	a := &n.state
 	a.mu.Lock()
+	e := a.estateOf(lost, adopter)
+	a.mu.Unlock()
+	var held []*peerQueue
+	if lost != n.self.Name {
+		for _, name := range e.candidates() {
+			if name != n.self.Name {
+				held = append(held, n.peer(name).hold(lost))
+			}
+		}
+	}
+	n.adoptions.begun.Store(index) // what has left for the heirs has been stamped with less, and was routed before any of this
+	a.mu.Lock()
 	if a.common.restorer == lost {
 		a.common.restorer = adopter
 	}
-	e := a.estateOf(lost, adopter)
 	mine := a.lose(index, lost, e)
 	heirs := e.heirs()
 	a.heirs[lost] = heir{heirs, index}
@@ -86,11 +105,11 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 		}
 		a.forget(lost)
 	}
-	if lost != n.self.Name {
-		for _, name := range heirs {
-			if name != n.self.Name {
-				n.peer(name).follow(n.peer(lost), index)
-			}
+	for _, p := range held {
+		if slices.Contains(heirs, p.node) {
+			p.follow(n.peer(lost), index)
+		} else {
+			p.unhold()
 		}
 	}
 	n.step(index)

@@ -153,11 +153,24 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	return answer(passTaken), nil
 }
 
-// passedKey is a message for a shared group that was passed on to this node. If the node that had passed it on is lost before it can say so, who had
+// passedKey is a message for a shared group; it tells those that were passed on to this node. If the node that had passed it on is lost before it can say so, who had
 // sent it there chooses another member, which may be here.
 type passedKey struct {
 	id    msgID
 	group string
+}
+
+// noteAnswered notes that a member of a group has answered a message that another of the group may have had. Whoever had it then may leave without
+// having answered it, or be lost, so that it comes to the group again; not to this connection, which has been done with it.
+func (n *clusterNode) noteAnswered(e *core.Entry, why core.Why) {
+	if e.Doubtful && e.Share != "" && (why == core.Acknowledged || why == core.Refused) {
+		n.answered.add(passedKey{e.Msg.ID, e.Share})
+	}
+}
+
+// wasAnswered reports whether a message has come to its group here before, as noteAnswered tells.
+func (n *clusterNode) wasAnswered(e *core.Entry) bool {
+	return n.answered.has(passedKey{e.Msg.ID, e.Share})
 }
 
 // giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one, or one that is on its

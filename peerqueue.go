@@ -76,7 +76,7 @@ func (p *peerQueue) flush() {
 func (p *peerQueue) hand(o *outgoing) {
 	p.count(len(o.buf))
 	p.sent++
-	stampBatch(o.buf, p.n.adoptions.taken.Load())
+	stampBatch(o.buf, p.n.adoptions.begun.Load())
 	if !p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) }) {
 		p.n.wg.Go(func() { p.accepted(o, ErrClosed) }) // whoever has called may hold what that takes
 	}
@@ -89,7 +89,28 @@ func (p *peerQueue) forward(o *outgoing) {
 	p.hand(o)
 }
 
-// follow makes what gathers wait until everything that was sent to a node that was lost in a step has come back and been sent here.
+// hold sends what has gathered, and makes wait what gathers from here on: this node may become the heir of a lost one. It returns p.
+func (p *peerQueue) hold(lost string) *peerQueue {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.batch; o != nil && p.holds == 0 && p.node != lost {
+		p.batch = nil
+		p.hand(o)
+	}
+	p.holds++
+	return p
+}
+
+// unhold ends what hold or follow began.
+func (p *peerQueue) unhold() {
+	p.mu.Lock()
+	p.holds--
+	p.wakeWaiting()
+	p.mu.Unlock()
+	p.flush()
+}
+
+// follow makes what is held wait until everything that was sent to a node that was lost in a step has come back and been sent here.
 func (p *peerQueue) follow(lost *peerQueue, step uint64) {
 	if lost != p {
 		lost.flush()
@@ -98,19 +119,13 @@ func (p *peerQueue) follow(lost *peerQueue, step uint64) {
 	sent, idle := lost.sent, lost.idle()
 	lost.mu.Unlock()
 	if idle {
+		p.unhold()
 		return
 	}
-	p.mu.Lock()
-	p.holds++
-	p.mu.Unlock()
 	p.n.wg.Go(func() {
 		// While the node is away, what other nodes had been sent that were lost before it may be sent there, and come back, yet.
 		_ = lost.await(p.n.life, func() bool { return lost.idle() || (lost.done >= sent && !p.n.state.isLostSince(lost.node, step)) })
-		p.mu.Lock()
-		p.holds--
-		p.wakeWaiting()
-		p.mu.Unlock()
-		p.flush()
+		p.unhold()
 	})
 }
 

@@ -45,7 +45,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	sc := n.b.scratch()
 	gate := n.gate.enter()
 	for r.More() {
-		n.receiveOne(sc, r, whole)
+		n.receiveOne(sc, r, whole, step)
 	}
 	n.gate.leave(gate)
 	if r.Err() != nil {
@@ -101,8 +101,8 @@ func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
 	return f
 }
 
-// receiveOne routes one forwarded message to the sessions of this node.
-func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance) {
+// receiveOne routes one forwarded message to the sessions of this node. step is that of its batch.
+func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptance, step uint64) {
 	f := readForwarded(rd, sc.nano)
 	if rd.Err() != nil {
 		return
@@ -111,7 +111,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r := &sc.r
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
-	r.durability = f.durability
+	r.durability, r.step = f.durability, step
 	r.inherited, r.groupsOnly, r.origin = f.inherited, f.flags&forwardGroupsOnly != 0, f.origin
 	r.doubtful = f.flags&forwardDoubtful != 0
 	n.noteArrival(r)

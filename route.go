@@ -49,6 +49,8 @@ type routing struct {
 	borrowed bool
 	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
 	inherited uint64
+	// step is the last of the agreed order that another node had begun to take when it sent the message here; 0 for a message of this node's.
+	step uint64
 	// doubtful: whoever gets it may have had it, by a node that was lost before it could say so.
 	doubtful bool
 	// groupsOnly: a shared group is to have it that had it before, and nobody else.
@@ -71,6 +73,12 @@ func (r *routing) begin(p *packets.Publish, publisher string, from *session, sc 
 func (r *routing) reset() {
 	frame3, frame5 := r.frame3[:0], r.frame5[:0]
 	*r = routing{frame3: frame3, frame5: frame5}
+}
+
+// precedes reports whether another node sent the message here before it had heard that this node has a session which a lost one had. It has sent it to the
+// lost node as well, and sends it here from there, in its place among those that were not sent here.
+func (r *routing) precedes(s *session) bool {
+	return r.step != 0 && r.inherited == 0 && s != nil && r.step < s.adopted
 }
 
 func (r *routing) qos() packets.QoS { return r.deliveryQoS.Or(r.p.QoS) }
@@ -253,6 +261,9 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if r.stale || (r.inherited != 0 && (sub.s == nil || sub.s.adopted < r.inherited)) {
 		return false // it has had the message by itself
 	}
+	if r.precedes(sub.s) && share == "" && min(qos, r.qos()) > 0 {
+		return false
+	}
 	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r) {
 		return false
 	}
@@ -340,7 +351,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		sc.leaving = true
 		return false
 	}
-	if sc.r.groupsOnly && s.hasShared(e.Msg.ID, e.Share) { // it had come here by a node that was lost before it could say so
+	if sc.r.groupsOnly && (s.hasShared(e.Msg.ID, e.Share) || s.b.cluster.wasAnswered(&e)) { // it had come here by a node that was lost before it could say so
 		sc.r.store = sc.r.store || s.durable
 		return true
 	}
@@ -373,7 +384,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	if s.had != nil && sc.nano > s.hadUntil {
 		s.had, s.upTo = nil, nil
 	}
-	if sc.r.inherited != 0 && s.inherited(e.Msg) {
+	if s.hadBefore(&sc.r, &e) {
 		sc.r.store = sc.r.store || s.durable
 		return true
 	}
@@ -382,6 +393,9 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	}
 	if !s.core.Push(e) {
 		return false
+	}
+	if sc.r.inherited != 0 {
+		s.inherit(e.Msg.ID)
 	}
 	if s.durable {
 		sc.r.store = true

@@ -60,6 +60,9 @@ func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
 	if l.durable && e.Seq != 0 {
 		l.entryEnded(e)
 	}
+	if l.b.cluster != nil {
+		l.b.cluster.noteAnswered(e, why)
+	}
 	var reason DropReason
 	switch why {
 	case core.Refused:

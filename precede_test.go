@@ -1,0 +1,143 @@
+package shoal
+
+import (
+	"encoding/binary"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/outbox"
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// adoptedAt makes a session that was adopted in a step, with a plain subscription.
+func (s *sending) adoptedAt(step uint64, id, filter string) *session {
+	s.t.Helper()
+	kept := &keptSession{expiry: 60, subs: map[string][]byte{filter: appendSubscription(nil, &subscription{filter: filter, qos: 1})}}
+	m := s.makeInherited(&inherited{id: id, kept: kept, owner: owner{since: step}})
+	m.adoptionEnds()
+	return m
+}
+
+// receives has a message come from another node that had begun to take a step when it sent it.
+func (s *sending) receives(step, number, inherited uint64) {
+	s.t.Helper()
+	r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: number}, publisher: "p", inherited: inherited}
+	b := appendForward(newBatch(), r, nil)
+	stampBatch(b, step)
+	(*stateMachine)(s.clusterNode).Receive("x", b, func(err error) { require.NoError(s.t, err) })
+}
+
+// numbers returns the numbers of a session's messages, in order.
+func numbers(s *session) (list []uint64) {
+	s.core.Entries(func(e *core.Entry) { list = append(list, e.Msg.ID.Number) })
+	return list
+}
+
+// Guarantee 8: what another node sent here, and to a node that was lost, before it knew of the loss, comes to the lost node's sessions from there, behind
+// what had been sent there alone; and once.
+func TestWhatWasSentBeforeTheLossWasKnown(t *testing.T) {
+	n := newSending(t, "x")
+	n.step(5)
+	own, adopted := n.member("own", "t"), n.adoptedAt(5, "adopted", "t")
+	n.receives(4, 2, 0)
+	require.Equal(t, []uint64{2}, numbers(own), "is not for x to send again")
+	require.Empty(t, numbers(adopted))
+	n.receives(5, 1, 5)
+	n.receives(5, 2, 5)
+	n.receives(5, 3, 0)
+	require.Equal(t, []uint64{1, 2, 3}, numbers(adopted))
+	require.Equal(t, []uint64{2, 3}, numbers(own))
+}
+
+// Guarantee 3: what x had routed before it knew, and sends here when it has sent again what came back, was among that.
+func TestWhatIsSentAfterTheLossAndCameBack(t *testing.T) {
+	n := newSending(t, "x")
+	n.step(5)
+	m := n.adoptedAt(5, "adopted", "t")
+	n.receives(5, 1, 5)
+	m.core.Withdraw(func(*core.Entry) bool { return true }) // its client has it
+	n.receives(5, 1, 0)
+	require.Empty(t, numbers(m))
+	n.receives(5, 2, 0)
+	require.Equal(t, []uint64{2}, numbers(m))
+}
+
+// stepOf returns the step that a batch was stamped with.
+func stepOf(b []byte) uint64 { return binary.BigEndian.Uint64(b[1:]) }
+
+// What has gathered for the heir of a lost node leaves before the loss changes any route, and says so; what gathers from then on waits for what comes back.
+func TestHeirIsToldWhatPrecedesTheLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x", "y")
+		n.step(4)
+		n.publish("x", "1")
+		toX := n.take()
+		sc := n.b.scratch()
+		p := packets.Publish{TopicName: "t", QoS: 1, Payload: []byte("2")}
+		sc.r.begin(&p, "publisher", nil, sc)
+		n.peer("y").send(sc, nil)
+		sc.r.wait.then = func(packets.ReasonCode) { n.acks++ }
+		a := sc.r.wait
+		(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "y")
+		sc.release()
+		a.finish(packets.Success)
+		before := n.take()
+		require.Equal(t, []string{"2"}, n.accepted("y", before))
+		require.Equal(t, uint64(4), stepOf(before[0].buf))
+		n.publish("y", "3")
+		require.Empty(t, n.take())
+		toX[0].fail()
+		after := n.take()
+		require.Equal(t, []string{"1", "3"}, n.accepted("y", after))
+		require.Equal(t, uint64(9), stepOf(after[0].buf))
+		require.Equal(t, 3, n.acks)
+		n.cancel()
+		n.wg.Wait()
+	})
+}
+
+// A queue to an heir that need not wait for anything is not held for good.
+func TestHeirWithNothingToWaitFor(t *testing.T) {
+	n := newSending(t, "x", "y", "z")
+	(*stateMachine)(n.clusterNode).NodeDown(9, Node{Name: "x"}, "y")
+	for _, node := range []string{"y", "z"} {
+		n.publish(node, node)
+		require.Equal(t, []string{node}, n.accepted(node, n.take()))
+	}
+}
+
+// A message that one of a group may have had comes to another, who answers it. If it comes to the group again, because the first leaves without an answer, the
+// other has had it.
+func TestGroupHasAnswered(t *testing.T) {
+	const group = "$share/g/t"
+	for name, tc := range map[string]struct {
+		doubtful bool
+		ends     func(m *session)
+		again    int
+	}{
+		"answered":        {true, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
+		"refused":         {true, func(m *session) { m.core.PubAck(1, packets.NotAuthorized) }, 0},
+		"left":            {true, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
+		"had by no other": {false, func(m *session) { m.core.PubAck(1, packets.Success) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t, "x")
+			m := n.member("m", group)
+			comes := func() {
+				r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: 2}, groupsOnly: true, doubtful: tc.doubtful}
+				(*stateMachine)(n.clusterNode).Receive("x", appendForward(newBatch(), r, []string{group}), func(err error) { require.NoError(t, err) })
+			}
+			comes()
+			m.core.Attach(core.Conn{Version: packets.V5, ReceiveMaximum: 10})
+			m.core.Pump(&outbox.Buffer{Pool: &n.b.pool}, 0)
+			require.Equal(t, 1, m.core.InFlight())
+			tc.ends(m)
+			comes()
+			require.Equal(t, tc.again, m.core.Len())
+			m.core.Detach()
+		})
+	}
+}
