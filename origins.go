@@ -145,6 +145,18 @@ func (x *origins) has(publisher string, o *core.Origin, h holder) bool {
 	return old != nil && repeats(o, old.at)
 }
 
+// isOwn reports whether a holder has had a message, and this node alone knows.
+func (x *origins) isOwn(publisher string, o *core.Origin, h holder) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ex := x.by[publisher][keyOf(o)]
+	if ex == nil {
+		return false
+	}
+	old := ex.find(h)
+	return old != nil && !old.agreed && repeats(o, old.at)
+}
+
 // over forgets an exchange, as far as it had begun before a point of the agreed order.
 func (x *origins) over(publisher string, id exchangeKey, before uint64) {
 	x.mu.Lock()

@@ -141,3 +141,50 @@ func TestGroupHasAnswered(t *testing.T) {
 		})
 	}
 }
+
+// Guarantees 4 and 7: another member of a group gets what one has left when the cluster knows that the group has had it, and not before: if this node was lost,
+// and its publisher sent the message again, it would come to the group a second time.
+func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
+	const group = "$share/g/t"
+	msg := &core.Message{ID: msgID{Origin: 1, Number: 1}, Publisher: "p", TopicName: "t", QoS: 2, Origin: &core.Origin{PacketID: 7, At: 3}}
+	for name, leaves := range map[string]func(*session){"client away": (*session).redispatch, "session over": (*session).end} {
+		for _, lost := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				n := newSending(t, "x")
+				p := proposals{idle{forwarded: n.sent}, new([]proposed)}
+				n.c = p
+				n.state.setRoute("x", group, 1, 1)
+				n.state.owners["m"] = &owner{node: "self", home: "self", epoch: 3}
+				m := n.member("m", group)
+				m.setDurable(true)
+				sc := n.b.scratch()
+				pub := publishOfMessage(msg)
+				sc.r.again(&pub, msg, sc.nano)
+				sc.r.origin = msg.Origin
+				require.True(t, n.b.deliverShared(sc, n.b.groups.get(group)))
+				sc.release()
+				leaves(m)
+				require.Empty(t, n.take(), name)
+				n.b.journal.replication.propose()
+				require.NotEmpty(t, *p.made)
+				for _, made := range *p.made {
+					if lost {
+						made.done(nil, ErrNodeLost)
+						continue
+					}
+					n.state.origins.agree("p", msg.Origin, holder{kind: holderGroup, name: group})
+					made.done(nil, nil)
+				}
+				synctest.Wait()
+				n.peer("x").flush()
+				if sent := n.take(); lost {
+					require.Empty(t, sent, name)
+				} else {
+					require.Len(t, sent, 1, name)
+				}
+				n.cancel()
+				n.wg.Wait()
+			})
+		}
+	}
+}

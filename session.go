@@ -357,7 +357,7 @@ func (s *session) markEnded() (cleanUp func()) {
 		}
 		s.b.sessions.remove(s)
 		close(cleared)
-		s.b.redispatch(left)
+		s.b.giveLeft(left)
 		if s.b.cluster != nil {
 			s.b.cluster.sessionEnded(s.clientID, epoch)
 		}

@@ -1,9 +1,11 @@
 package shoal
 
 import (
+	"slices"
 	"sync"
 
 	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
 )
 
 // group is a shared subscription on this node: a share name, a filter and the members here.
@@ -135,18 +137,54 @@ func shareable(e *core.Entry) bool {
 }
 
 // redispatch gives what a member that went away has not acknowledged to other members that are online. What nobody else can take
-// stays for its return.
+// stays for its return, and what the cluster does not know of yet until it does.
 func (s *session) redispatch() {
 	s.mu.Lock()
-	if s.shares == 0 || s.ended || s.moving || !s.handsOn() {
+	if s.shares == 0 || s.ended || s.moving || s.conn != nil || !s.handsOn() {
 		s.mu.Unlock()
 		return
 	}
+	waits := false
 	left := s.core.Withdraw(func(e *core.Entry) bool {
-		return e.Share != "" && shareable(e) && s.b.othersOnline(e.Share)
+		if e.Share == "" || !shareable(e) || !s.b.othersOnline(e.Share) {
+			return false
+		}
+		if s.b.knownHereAlone(e) {
+			waits = true
+			return false
+		}
+		return true
 	})
+	if waits {
+		s.b.whenAgreed(s.redispatch)
+	}
 	s.mu.Unlock()
 	s.b.redispatch(left)
+}
+
+// knownHereAlone reports whether this node is the only one that knows that a group has had a message, which may come again. If it was lost now, and another
+// member had the message from it, nobody would.
+func (b *Broker) knownHereAlone(e *core.Entry) bool {
+	return b.cluster != nil && e.Fresh && e.Msg.Origin != nil &&
+		b.cluster.state.origins.isOwn(e.Msg.Publisher, e.Msg.Origin, holder{kind: holderGroup, name: e.Share})
+}
+
+// whenAgreed calls fn when all nodes know what has happened so far, and not if this node is given up before. The caller may hold a lock that fn takes.
+func (b *Broker) whenAgreed(fn func()) {
+	b.journal.later(func(code packets.ReasonCode) {
+		if !code.IsError() {
+			b.cluster.wg.Go(fn)
+		}
+	}, DurabilityQuorum)
+}
+
+// giveLeft gives what a session that has ended had left to other members of its groups.
+func (b *Broker) giveLeft(left []core.Entry) {
+	if slices.ContainsFunc(left, func(e core.Entry) bool { return b.knownHereAlone(&e) }) {
+		b.whenAgreed(func() { b.redispatch(left) })
+		return
+	}
+	b.redispatch(left)
 }
 
 // handsOn reports whether it is for this node to say what others get of the session: it is at home here. When the cluster has given this node up, that is
