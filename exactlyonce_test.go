@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -33,6 +34,38 @@ func TestDoubtKeepsTheExchange(t *testing.T) {
 			require.False(t, taken)
 			_, pending := s.core.Pending(7)
 			require.False(t, pending)
+		})
+	}
+}
+
+// Guarantee 4: a session that has come here, and is to be agreed to be here, gets a message that its publisher sends again no more than one that is.
+func TestMessageComesAgainWhileASessionArrives(t *testing.T) {
+	for name, arrives := range map[string]func(*session){
+		"has come":     func(s *session) { s.arriving = true },
+		"is coming":    func(s *session) { s.arriving, s.collecting = true, true },
+		"is kept here": func(s *session) { s.setDurable(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t, "x")
+			m := n.member("m", "t")
+			arrives(m)
+			origin := core.Origin{PacketID: 7, At: 3}
+			n.state.origins.agree("p", &origin, holder{kind: holderSession, name: "m"})
+			for number, at := range []uint64{5, 6} {
+				o := core.Origin{PacketID: 7, At: at}
+				if number == 0 {
+					o.Again = 5
+				}
+				r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, publisher: "p", id: msgID{Origin: 4, Number: uint64(number)}, origin: &o}
+				(*stateMachine)(n.clusterNode).Receive("x", appendForward(newBatch(), r, nil), func(error) {})
+				var fresh []bool
+				m.core.Entries(func(e *core.Entry) { fresh = append(fresh, e.Fresh) })
+				for i := range m.collected {
+					fresh = append(fresh, m.collected[i].Fresh)
+				}
+				require.Len(t, fresh, number, "message %d", number)
+				require.NotContains(t, fresh, false)
+			}
 		})
 	}
 }
