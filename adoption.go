@@ -219,7 +219,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	}
 	s := b.newSession(in.id)
 	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
-	s.fence = in.owner.fence()
+	s.fence, s.adoptedEarlier = in.owner.fence(), in.owner.earlier
 	s.away = b.now()
 	if in.kept.away != 0 {
 		s.away = time.Unix(in.kept.away, 0)

@@ -208,7 +208,7 @@ func TestOnlyTheHomeEndsASession(t *testing.T) {
 func TestKeptSessionsInSnapshots(t *testing.T) {
 	a := newAgreed(t)
 	sm := (*stateMachine)(a.n)
-	a.owners["client"] = &owner{node: "a", home: "a", epoch: 3, settled: 2, since: 7}
+	a.owners["client"] = &owner{node: "a", home: "a", epoch: 3, settled: 2, since: 7, earlier: []uint64{4, 5}}
 	a.heirs["x"], a.step = heir{[]string{"a"}, 7}, 7
 	a.enter("a", member{})
 	a.keep("client").expiry = 60
@@ -247,7 +247,7 @@ func TestSnapshotForARunningNode(t *testing.T) {
 					source.enter("self", member{since: 2, reference: "self:1883"})
 				}
 				source.step = 8
-				source.owners["mine"] = &owner{home: "self", epoch: 3, settled: 2, since: 7}
+				source.owners["mine"] = &owner{home: "self", epoch: 3, settled: 2, since: 7, earlier: []uint64{4, 5}}
 				source.keep("mine").expiry = 60
 				source.kept["mine"].add(core.Entry{Msg: &core.Message{TopicName: "t"}, Seq: 1, QoS: 1})
 				source.owners["moved"] = &owner{home: "other", epoch: 4, settled: 4}

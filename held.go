@@ -12,7 +12,7 @@ import (
 // heldMessage waits for the sessions it may be for.
 type heldMessage struct {
 	msg  *core.Message
-	lost uint64 // sessions that were adopted at this step or later
+	lost uint64 // sessions that were adopted at this step, or, unless it was returned, later
 	wait *acceptance
 	// group is the shared group the message is for, "" for plain subscriptions.
 	group string
@@ -37,15 +37,20 @@ func inOrder(held []heldMessage) []heldMessage {
 	return held
 }
 
-// release returns the messages held for sessions that were adopted up to a step. Those for later steps stay.
+// release returns the messages held for sessions that were adopted up to a step. Those for later steps stay; and what was returned, while there is more to adopt:
+// the session it is for may have come to yet another node that was lost.
 func (q *adoptions) release(index uint64) (held []heldMessage) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var later []heldMessage
 	for _, h := range q.held {
-		if h.lost <= index {
-			held = append(held, h)
-		} else {
+		if h.lost > index {
+			later = append(later, h)
+			continue
+		}
+		held = append(held, h)
+		if h.returned && len(q.queue) > 0 {
+			h.wait.add()
 			later = append(later, h)
 		}
 	}

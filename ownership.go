@@ -32,7 +32,7 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 		o = &owner{}
 	}
 	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
-	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since, due: o.due}
+	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since, earlier: o.earlier, due: o.due}
 	if o.will != nil && (cleanStart || willDelay(o.will) == 0) {
 		next.due = o.withDue() // the connection ends now, if it has not; another connection makes only a will void that waits
 	}
@@ -77,7 +77,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 		return false
 	}
 	next := *o
-	next.home, next.settled = node, epoch
+	next.home, next.settled, next.earlier = node, epoch, nil
 	a.owners[id] = &next
 	if what != movedWhole || expiry == 0 {
 		delete(a.kept, id)
@@ -232,7 +232,8 @@ func (a *agreed) lose(index uint64, node string, e *estate) []inherited {
 			next.home = ""
 			if k := a.change(id); k != nil {
 				k.suspend()
-				next.home, next.since = heir, index
+				next.home = heir
+				next.lostIn(index)
 				e.give(heir, k)
 				if heir == a.n.self.Name && a.n.up.Load() {
 					mine = append(mine, inherited{id, k.share(), next, k.claimed != 0})
@@ -289,6 +290,10 @@ func appendOwner(b []byte, id string, o *owner) []byte {
 	b = codec.AppendBytes(b, o.will)
 	b = codec.AppendString(b, o.adopter)
 	b = codec.AppendUint(codec.AppendUint(b, o.settled), o.since)
+	b = codec.AppendUint(b, uint64(len(o.earlier)))
+	for _, step := range o.earlier {
+		b = codec.AppendUint(b, step)
+	}
 	b = codec.AppendUint(b, uint64(len(o.due)))
 	for _, d := range o.due {
 		b = codec.AppendString(codec.AppendUint(b, d.epoch), d.node)
@@ -302,6 +307,9 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 	o = &owner{node: r.String(), home: r.String(), epoch: r.Uint(), will: append([]byte(nil), r.Bytes()...), adopter: r.String(), settled: r.Uint(), since: r.Uint()}
 	if len(o.will) == 0 {
 		o.will = nil
+	}
+	for range r.Count() {
+		o.earlier = append(o.earlier, r.Uint())
 	}
 	for range r.Count() {
 		o.due = append(o.due, dueWill{r.Uint(), r.String(), append([]byte(nil), r.Bytes()...), r.Bool()})

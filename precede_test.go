@@ -2,11 +2,13 @@ package shoal
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shoalmq/shoal/internal/codec"
 	"github.com/shoalmq/shoal/internal/outbox"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -187,4 +189,83 @@ func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Guarantee 8: two nodes that had been sent the same messages are lost one soon after the other. What comes back from the first is for the sessions that
+// were there, also by way of the second; the second's own get theirs from its queue, in order.
+func TestWhatComesBackFromOneOfTwoLostNodes(t *testing.T) {
+	n := newSending(t, "x")
+	n.step(9)
+	adopted := func(id string, steps ...uint64) *session {
+		kept := &keptSession{expiry: 60, subs: map[string][]byte{"t": appendSubscription(nil, &subscription{filter: "t", qos: 1})}}
+		var o owner
+		for _, step := range steps {
+			o.lostIn(step)
+		}
+		s := n.makeInherited(&inherited{id: id, kept: kept, owner: o})
+		s.adoptionEnds()
+		return s
+	}
+	first, second, both := adopted("first", 5), adopted("second", 7), adopted("both", 5, 7)
+	n.receives(9, 3, 5)
+	n.receives(9, 1, 7)
+	n.receives(9, 2, 7)
+	n.receives(9, 3, 7)
+	require.Equal(t, []uint64{3}, numbers(first))
+	require.Equal(t, []uint64{1, 2, 3}, numbers(second))
+	require.Equal(t, []uint64{3, 1, 2}, numbers(both))
+}
+
+// The losses that a session has been through are forgotten when it moves, and when there are too many.
+func TestEarlierLosses(t *testing.T) {
+	var o owner
+	for step := range uint64(2*earlierLimit + 1) {
+		before := o
+		earlier := slices.Clone(o.earlier)
+		o.lostIn(step + 1)
+		require.Equal(t, earlier, before.earlier, "owners do not change")
+	}
+	require.Equal(t, uint64(2*earlierLimit+1), o.since)
+	require.Len(t, o.earlier, earlierLimit)
+	require.Equal(t, uint64(2*earlierLimit), o.earlier[earlierLimit-1])
+	require.True(t, slices.IsSorted(o.earlier))
+	a := newAgreed(t)
+	o.home, o.node, o.epoch = "x", "self", 4
+	a.owners["m"] = &o
+	m := movedCommand{claimResult: claimResult{epoch: 4, home: "x"}, id: "m", what: movedWhole, expiry: 60}
+	cmd := codec.AppendUint(codec.AppendUint(m.append(), 0), 0)
+	require.Equal(t, true, (*stateMachine)(a.n).Apply(30, "self", cmd))
+	require.Empty(t, a.owner("m").earlier)
+}
+
+// What came back for the sessions of a lost node is held while one of them, which another node had and lost as well, is not here yet.
+func TestReturnedWaitsForLaterAdoptions(t *testing.T) {
+	n := newSending(t, "x")
+	m := n.adoptedAt(7, "m", "t")
+	accepted := 0
+	hold := func(number uint64, returned bool) {
+		a := newAcceptance()
+		a.then = func(code packets.ReasonCode) {
+			require.Equal(t, packets.Success, code)
+			accepted++
+		}
+		msg := &core.Message{ID: msgID{Origin: 4, Number: number}, Publisher: "p", TopicName: "t", QoS: 1}
+		n.adoptions.held = append(n.adoptions.held, heldMessage{msg: msg, lost: 5, wait: a, returned: returned})
+	}
+	hold(1, true)
+	hold(2, false)
+	n.adoptions.queue = []*adoption{{index: 7}}
+	deliver := func(index uint64) (list []uint64) {
+		for _, h := range n.adoptions.release(index) {
+			list = append(list, h.msg.ID.Number)
+			n.deliverInherited(h)
+		}
+		return list
+	}
+	require.Equal(t, []uint64{1, 2}, deliver(5))
+	require.Zero(t, accepted)
+	n.adoptions.queue = nil
+	require.Equal(t, []uint64{1}, deliver(7))
+	require.Equal(t, []uint64{2}, numbers(m), "what this node routed while it had not all is for all who came")
+	require.Equal(t, 1, accepted, "and waits until it is kept")
 }

@@ -102,7 +102,7 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	if h.group != "" {
 		n.routeGroup(sc, h.group)
 	} else {
-		r.inherited = h.lost
+		r.inherited, r.heldBack = h.lost, !h.returned
 		sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
 		n.b.routeLocal(sc, nil)
 	}

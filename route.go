@@ -47,8 +47,10 @@ type routing struct {
 
 	// borrowed: publisher refers to memory that does not outlive the routing.
 	borrowed bool
-	// inherited is set for a message that was on its way to a lost node: it is for sessions adopted at this step of the agreed order or later.
+	// inherited is set for a message that was on its way to a lost node: it is for sessions that were that node's at this step of the agreed order. With
+	// heldBack, it is one of this node's own that has waited for adoptions, and is for sessions adopted at that step or later.
 	inherited uint64
+	heldBack  bool
 	// step is the last of the agreed order that another node had begun to take when it sent the message here; 0 for a message of this node's.
 	step uint64
 	// doubtful: whoever gets it may have had it, by a node that was lost before it could say so.
@@ -73,6 +75,18 @@ func (r *routing) begin(p *packets.Publish, publisher string, from *session, sc 
 func (r *routing) reset() {
 	frame3, frame5 := r.frame3[:0], r.frame5[:0]
 	*r = routing{frame3: frame3, frame5: frame5}
+}
+
+// isFor reports whether an inherited message is for a session.
+func (r *routing) isFor(s *session) bool {
+	switch {
+	case s == nil || s.adopted < r.inherited:
+		return false
+	case r.heldBack || s.adopted == r.inherited:
+		return true
+	default: // another node's, which was lost later, had it as well, if the session was there
+		return slices.Contains(s.adoptedEarlier, r.inherited)
+	}
 }
 
 // precedes reports whether another node sent the message here before it had heard that this node has a session which a lost one had. It has sent it to the
@@ -258,7 +272,7 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if sub.noLocal && sub.s == r.from && r.from != nil {
 		return false // [MQTT-3.8.3-3]
 	}
-	if r.stale || (r.inherited != 0 && (sub.s == nil || sub.s.adopted < r.inherited)) {
+	if r.stale || (r.inherited != 0 && !r.isFor(sub.s)) {
 		return false // it has had the message by itself
 	}
 	if r.precedes(sub.s) && share == "" && min(qos, r.qos()) > 0 {

@@ -49,7 +49,9 @@ type session struct {
 	changes *sessionChanges
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
 	adopted uint64
-	early   []core.Entry // what was on its way to the lost node
+	// adoptedEarlier are the steps in which lost nodes had it before, one after another.
+	adoptedEarlier []uint64
+	early          []core.Entry // what was on its way to the lost node
 	// had holds the IDs of what the session had when it was adopted, until nothing can come that was on its way to the lost node.
 	had      map[msgID]struct{}
 	hadUntil int64 // Unix nanoseconds

@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -70,6 +71,20 @@ type owner struct {
 	due []dueWill
 	// since is where in the agreed order the session came to its home from a lost node, 0 if it did not.
 	since uint64
+	// earlier are the steps in which it had come from other lost nodes before that, since it was moved the last time; the oldest first, no more than
+	// earlierLimit.
+	earlier []uint64
+}
+
+// earlierLimit is more losses than there may be while a message is on its way to the first of the nodes.
+const earlierLimit = 8
+
+// lostIn notes that the session's home was lost in a step.
+func (o *owner) lostIn(index uint64) {
+	if o.since != 0 {
+		o.earlier = append(slices.Clone(o.earlier[max(0, len(o.earlier)+1-earlierLimit):]), o.since)
+	}
+	o.since = index
 }
 
 // dueWill is the will of a connection that is over, which its node publishes; or, if that was lost, its heir.
