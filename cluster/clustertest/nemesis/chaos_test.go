@@ -41,10 +41,7 @@ func chaosIn(t *testing.T, seed uint64, lasts time.Duration, o history.Options, 
 }
 
 // Faults under which all guarantees hold: with sessions in the nodes' agreed order, and in a store that all nodes share.
-var (
-	proven           = kinds(nemesis.Kinds())
-	provenWithAStore = kinds([]nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Storm, nemesis.Slow, nemesis.Loss, nemesis.Reset, nemesis.Clock})
-)
+var proven = kinds(nemesis.Kinds())
 
 // kinds returns those that CHAOS_KINDS names instead, if it is set.
 func kinds(otherwise []nemesis.Kind) []nemesis.Kind {
@@ -121,20 +118,14 @@ func chaosOnDisk(t *testing.T, seed uint64, o history.Options, kinds ...nemesis.
 	t.Helper()
 	all := proven
 	if os.Getenv("CHAOS_KINDS") == "" {
-		all = append(slices.Clone(provenWithAStore), kinds...)
+		all = append(slices.Clone(proven), kinds...)
 	}
 	chaosIn(t, seed, 10*time.Second, o, all, clustertest.WithDisk())
 }
 
 // All kinds together, with sessions in a store that all nodes share.
 func TestChaosWithSharedStore(t *testing.T) {
-	seeds(t, 2, func(t *testing.T, seed uint64) { chaosWithSharedStore(t, seed, history.Options{}, provenWithAStore...) })
-}
-
-// Nodes that the others do not hear, and that reach the store. These kinds and those above are not proven together yet.
-func TestChaosWithSharedStoreCutOff(t *testing.T) {
-	cutOff := kinds([]nemesis.Kind{nemesis.Partition, nemesis.OneWay, nemesis.Bridge, nemesis.Flaky, nemesis.Pause})
-	seeds(t, 2, func(t *testing.T, seed uint64) { chaosWithSharedStore(t, seed, history.Options{}, cutOff...) })
+	seeds(t, 2, func(t *testing.T, seed uint64) { chaosWithSharedStore(t, seed, history.Options{}, proven...) })
 }
 
 // Also when all nodes are lost at once, and what they agreed on with them, the store has what they have acknowledged. Wills are gone then, and it is not
@@ -142,7 +133,7 @@ func TestChaosWithSharedStoreCutOff(t *testing.T) {
 func TestChaosWithSharedStoreAlone(t *testing.T) {
 	o := history.Options{Without: []history.Rule{history.WillLost, history.ExactlyOnce, history.Repeated}}
 	seeds(t, 1, func(t *testing.T, seed uint64) {
-		chaosWithSharedStore(t, seed, o, append(slices.Clone(provenWithAStore), nemesis.KillAll)...)
+		chaosWithSharedStore(t, seed, o, append(slices.Clone(proven), nemesis.KillAll)...)
 	})
 }
 
