@@ -33,14 +33,16 @@ func (c *conn) reserves(p *packets.Publish) bool {
 	return p.QoS == 2 && c.b.cluster != nil && c.s.durable && c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) != DurabilityMemory
 }
 
-// origin returns the origin of a will. Whoever publishes the will of a lost node's client cannot know whether that node had.
+// origin returns the origin of a will. Whoever publishes the will of a lost node's client cannot know whether that node had, nor who has taken what not all have.
 func (w *will) origin() *core.Origin {
 	cl := w.b.cluster
 	if cl == nil {
 		return nil
 	}
 	o := &core.Origin{Will: w.epoch, At: cl.state.now.Load()}
-	if w.adopted {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.again {
 		o.Again = math.MaxUint64
 	}
 	return o

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -110,4 +112,72 @@ func TestLateWillIsKnown(t *testing.T) {
 	late := &routing{p: &packets.Publish{TopicName: "w", QoS: 1}, publisher: "ill", id: msgID{Number: 3}, origin: &core.Origin{Will: 5, At: 3}}
 	receive("x", appendForward(newBatch(), late, nil))
 	require.Equal(t, 2, m.core.Len())
+}
+
+// proposing is idle, and notes what is proposed.
+type proposing struct {
+	idle
+	proposed *[][]byte
+}
+
+func (p proposing) ProposeAsync(cmd []byte, done func(any, error)) {
+	*p.proposed = append(*p.proposed, cmd)
+	done(nil, nil)
+}
+
+// Guarantee 5: a will that another node has not taken is published again, by the node that is to publish it for as long as that is there, and as one that
+// somebody may have had.
+func TestWillIsPublishedUntilItIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x")
+		var proposed [][]byte
+		n.c = proposing{n.c.(idle), &proposed}
+		n.b.life = n.life
+		n.announced.Store(true)
+		n.state.setRoute("x", "w", 1, 0)
+		n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "self"}}}
+		w := &will{b: n.b, client: ClientInfo{ClientID: "ill"}, message: Message{TopicName: "w", QoS: 1, Publisher: "ill"}, epoch: 4}
+		w.publish()
+		for try := range 3 {
+			batches := n.take()
+			require.Len(t, batches, 1, try)
+			r, err := openRecord(batches[0].buf)
+			require.NoError(t, err)
+			r.Fixed64()
+			origin := readForwarded(r, 0).origin
+			require.Equal(t, uint64(4), origin.Will)
+			require.Equal(t, try > 0, origin.Again != 0)
+			if try < 2 {
+				batches[0].done(errGivenUp)
+			} else {
+				batches[0].done(nil)
+			}
+			require.Len(t, proposed, try/2, "it is done when all have it")
+			time.Sleep(willPauseMost)
+			synctest.Wait()
+		}
+		require.Empty(t, n.take())
+		n.cancel()
+		n.wg.Wait()
+	})
+}
+
+// A node that is not to publish a will any more, because it was given up meanwhile, leaves it to the one that is.
+func TestWillIsLeftToItsHeir(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x")
+		n.b.life = n.life
+		n.announced.Store(true)
+		n.state.setRoute("x", "w", 1, 0)
+		n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "self"}}}
+		w := &will{b: n.b, client: ClientInfo{ClientID: "ill"}, message: Message{TopicName: "w", QoS: 1, Publisher: "ill"}, epoch: 4}
+		w.publish()
+		n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "x", adopted: true}}}
+		n.take()[0].done(errGivenUp)
+		time.Sleep(willPauseMost)
+		synctest.Wait()
+		require.Empty(t, n.take())
+		n.cancel()
+		n.wg.Wait()
+	})
 }

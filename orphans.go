@@ -108,7 +108,7 @@ func (n *clusterNode) publishOrphans() {
 		if o.away != 0 { // the delay began then [MQTT-3.1.3-9]
 			delay = max(0, delay-max(0, n.b.now().Sub(time.Unix(o.away, 0))))
 		}
-		w := &will{b: n.b, client: ClientInfo{ClientID: o.clientID, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, adopted: true}
+		w := &will{b: n.b, client: ClientInfo{ClientID: o.clientID, Principal: &Principal{Name: principal}}, message: m, delay: delay, epoch: o.epoch, again: true}
 		n.mu.Lock()
 		if n.wills[o.willKey] != nil {
 			n.mu.Unlock()
@@ -128,6 +128,35 @@ func (n *clusterNode) publishOrphans() {
 // publishLater publishes a will once this node serves, if that is still this node's to do.
 func (n *clusterNode) publishLater(w *will) {
 	n.wg.Go(func() {
+		if n.awaitServing(n.life) == nil {
+			w.publishNow()
+		}
+	})
+}
+
+// The pause before a will is published again grows from willPause to willPauseMost.
+const (
+	willPause     = time.Second
+	willPauseMost = time.Minute
+)
+
+// publishAgain publishes a will once more that not everybody has taken who was to have it: nobody but this node does it while that is there. No client
+// waits for an answer and sends it again, as it would a message of its own.
+func (n *clusterNode) publishAgain(w *will) {
+	if n.leaving.Load() || n.life.Err() != nil {
+		return // its heir does it
+	}
+	w.mu.Lock()
+	w.again = true
+	w.pause = min(max(2*w.pause, willPause), willPauseMost)
+	pause := w.pause
+	w.mu.Unlock()
+	n.wg.Go(func() {
+		select {
+		case <-time.After(pause):
+		case <-n.life.Done():
+			return
+		}
 		if n.awaitServing(n.life) == nil {
 			w.publishNow()
 		}

@@ -16,11 +16,12 @@ type will struct {
 	message Message
 	delay   time.Duration
 	epoch   uint64 // of the ownership, in a cluster
-	adopted bool   // of a client of a node that was lost
 
 	mu    sync.Mutex
 	timer *time.Timer
 	done  bool
+	again bool          // somebody may have had it, by a node that was lost, or when others did not take it
+	pause time.Duration // before it was published again the last time
 }
 
 // willMessage is the will of a CONNECT, or nil.
@@ -156,7 +157,9 @@ func (w *will) publishNow() {
 			if b.cluster == nil {
 				return
 			}
-			if !code.IsError() { // else another node does it, when this one is lost
+			if code.IsError() {
+				b.cluster.publishAgain(w)
+			} else {
 				b.cluster.willDone(w.client.ClientID, w.epoch)
 			}
 			b.cluster.lastWords.done()
