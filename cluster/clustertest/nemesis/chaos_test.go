@@ -99,11 +99,21 @@ func TestChaos(t *testing.T) {
 	seeds(t, 2, func(t *testing.T, seed uint64) { chaos(t, seed, 10*time.Second, proven...) })
 }
 
-// All kinds together, and those that a cluster on disk must survive as well.
+// Kinds that a cluster on disk must survive as well, without anything to excuse.
+var provenOnDisk = []nemesis.Kind{nemesis.KillAll, nemesis.SlowDisk, nemesis.FullDisk}
+
+// One kind of fault at a time.
+func TestEachFaultOnDisk(t *testing.T) {
+	for _, kind := range kinds(provenOnDisk) {
+		t.Run(string(kind), func(t *testing.T) {
+			chaosIn(t, 1, 3*time.Second, history.Options{}, []nemesis.Kind{kind}, clustertest.WithDisk())
+		})
+	}
+}
+
+// All kinds together, and those.
 func TestChaosOnDisk(t *testing.T) {
-	seeds(t, 1, func(t *testing.T, seed uint64) {
-		chaosOnDisk(t, seed, history.Options{}, nemesis.KillAll, nemesis.SlowDisk, nemesis.FullDisk)
-	})
+	seeds(t, 1, func(t *testing.T, seed uint64) { chaosOnDisk(t, seed, history.Options{}, provenOnDisk...) })
 }
 
 // Also when a majority is lost for a while, nothing is lost with it. What the node that is left has done meanwhile may come again, though, and after what was sent
