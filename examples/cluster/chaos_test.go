@@ -165,37 +165,29 @@ func (p *processes) Reset(a, b int) {
 // Loss does nothing: gossip's packets do not go through the proxies.
 func (p *processes) Loss(float64) {}
 
-// processFaults are the kinds of faults that are done to processes.
-var processFaults = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Pause, nemesis.Reset, nemesis.Slow, nemesis.Partition, nemesis.KillAll}
+// proven are the kinds of faults that are done to processes. All guarantees hold under them.
+var proven = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Pause, nemesis.Reset, nemesis.Slow, nemesis.Partition, nemesis.KillAll}
 
-// proven are those of them under which all guarantees hold but the one that is named below. With the others, which cut nodes off or make them stand still,
-// messages come twice or are lost in rare cases where the nodes share a Redis.
-var proven = []nemesis.Kind{nemesis.Kill, nemesis.Stop, nemesis.Reset, nemesis.Slow, nemesis.KillAll}
-
-// notYet is the rule that breaks at times: a message that was on its way to a node when that was killed, or stood still for long, may come after one
-// that was sent later.
-const notYet = history.Disorder
-
-// TestChaos holds that what clients of three processes see is what the guarantees say, under kill -9, SIGTERM, and links that are slow or reset, with a file
-// for each node and with a Redis for all. The seeds are always the same; or CHAOS_SEED names one, or, for as long as CHAOS_TIME says, they are new, and
-// then nodes also stand still (SIGSTOP), and links are cut.
+// TestChaos holds that what clients of three processes see is what the guarantees say, under kill -9, SIGTERM, SIGSTOP, and links that are cut, slow or
+// reset, with a file for each node and with a Redis for all. The seeds are always the same; or CHAOS_SEED names one, or, for as long as CHAOS_TIME says, they
+// are new.
 func TestChaos(t *testing.T) {
 	kinds := map[string]func(t *testing.T) []string{
 		"files": func(*testing.T) []string { return nil },
 		"Redis": func(t *testing.T) []string { return []string{"-storage", "redis://" + testservers.Redis(t).Addr()} },
 	}
-	run := func(t *testing.T, kind string, seed uint64, lasts time.Duration, faults []nemesis.Kind) {
+	run := func(t *testing.T, kind string, seed uint64, lasts time.Duration) {
 		t.Run(fmt.Sprint(kind, "/", seed), func(t *testing.T) {
 			t.Parallel()
 			p := startProcesses(t, 3, append(kinds[kind](t), "-data-dir", t.TempDir())...)
-			h := nemesis.RunOn(t, p, nemesis.Options{Seed: seed, Kinds: faults, Lasts: lasts, Wills: time.Second})
-			nemesis.Verify(t, h, strings.ReplaceAll(t.Name(), "Chaos", "ChaosOfProcesses"), history.Options{Without: []history.Rule{notYet}})
+			h := nemesis.RunOn(t, p, nemesis.Options{Seed: seed, Kinds: proven, Lasts: lasts, Wills: time.Second})
+			nemesis.Verify(t, h, strings.ReplaceAll(t.Name(), "Chaos", "ChaosOfProcesses"), history.Options{})
 		})
 	}
 	both := func(t *testing.T, seed uint64) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			for kind := range kinds {
-				run(t, kind, seed, 30*time.Second, processFaults)
+				run(t, kind, seed, 30*time.Second)
 			}
 		})
 	}
@@ -214,6 +206,6 @@ func TestChaos(t *testing.T) {
 		}
 		return
 	}
-	run(t, "files", 21, 6*time.Second, proven)
-	run(t, "Redis", 7, 6*time.Second, proven)
+	run(t, "files", 21, 6*time.Second)
+	run(t, "Redis", 7, 6*time.Second)
 }
