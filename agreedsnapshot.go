@@ -171,7 +171,7 @@ func (k *keptSession) readHead(r *codec.Reader) {
 }
 
 const (
-	snapshotVersion = 5
+	snapshotVersion = 6
 
 	snapRoute byte = iota
 	snapOwner

@@ -78,7 +78,11 @@ func (n *clusterNode) settleCommon(ctx context.Context, s *session, m movedComma
 		s.move = new(move)
 		s.mu.Unlock()
 	}
-	cmd := codec.AppendUint(codec.AppendUint(m.append(), 0), 0) // no entries: they are in the store
+	brought := uint64(0)
+	if s != nil {
+		brought = s.brought
+	}
+	cmd := codec.AppendUint(codec.AppendUint(m.append(), brought), 0) // no entries: they are in the store
 	done := make(chan error, 1)
 	n.c.ProposeAsync(cmd, func(result any, err error) { done <- n.settled(s, m.id, m.epoch, result, err) })
 	select {

@@ -85,7 +85,7 @@ func (a *agreed) had(id string, e *core.Entry) {
 		}
 		k.noted = e.Seq
 	}
-	h := holder{kind: holderSession, name: id}
+	h := holder{kind: holderSession, name: id, seq: e.Seq}
 	if e.Share != "" {
 		h = holder{kind: holderGroup, name: e.Share}
 	}
@@ -128,7 +128,7 @@ func (in *inherited) unnoted() (entries []*core.Entry) {
 // takeUnnoted has what was not noted known here, before anything can come again.
 func (x *origins) takeUnnoted(in *inherited) {
 	for _, e := range in.unnoted() {
-		h := holder{kind: holderSession, name: in.id}
+		h := holder{kind: holderSession, name: in.id, seq: e.Seq}
 		if e.Share != "" {
 			h = holder{kind: holderGroup, name: e.Share}
 		}

@@ -172,3 +172,87 @@ func TestQoS2WaitsForTheCluster(t *testing.T) {
 	require.Nil(t, a.apply("self", last(), s.noteEntry(entryFrom("pub", 3, 10))))
 	require.Equal(t, uint64(3), a.kept["x"].noted)
 }
+
+// Guarantee 5: what the last home of a session notes between its handing over and the move is of entries that the new home may not have had yet. If that is lost
+// before it has, the message comes to its heir; and what the new home notes itself, with the same numbers, counts.
+func TestNotesAfterHandingOver(t *testing.T) {
+	message := func(publisher string) *core.Message { return entryFrom(publisher, 0, 10).Msg }
+	h := holder{kind: holderSession, name: "x"}
+	for name, tc := range map[string]struct {
+		newHome bool // has had the second message before the move
+		from    uint64
+		has     []bool // before the new home notes anything
+	}{
+		"not had by the new home": {false, 3, []bool{true, false}},
+		"had by the new home":     {true, 3, []bool{true, true}},
+		"handed over with it":     {false, 5, []bool{true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAgreed(t)
+			s := noted(t, a)
+			a.n.state.owners["x"].node, a.n.state.owners["x"].epoch = "other", 9
+			if tc.newHome {
+				require.True(t, a.origins.take("second", message("second").Origin, h, false))
+			}
+			require.Nil(t, a.apply("self", s.noteEntry(entryFrom("first", 3, 10)), s.noteEntry(entryFrom("second", 5, 10))))
+			m := movedCommand{claimResult: claimResult{epoch: 9, home: "self"}, id: "x", what: movedWhole, expiry: 60}
+			cmd := codec.AppendUint(codec.AppendUint(m.append(), tc.from), 0)
+			require.Equal(t, true, (*stateMachine)(a.n).Apply(2, "other", cmd))
+			for i, publisher := range []string{"first", "second"} {
+				require.Equal(t, tc.has[i], a.origins.has(publisher, message(publisher).Origin, h), publisher)
+			}
+			require.Equal(t, tc.newHome, a.origins.isOwn("second", message("second").Origin, h))
+			require.Equal(t, !tc.has[1], a.origins.take("second", message("second").Origin, h, true), "by way of the new home, when that is lost")
+			s.fence = a.owner("x").fence()
+			require.Nil(t, a.apply("other", s.noteEntry(entryFrom("third", tc.from+1, 10))))
+			require.True(t, a.origins.has("third", message("third").Origin, h))
+		})
+	}
+}
+
+// How far a session had come when it was handed over is agreed with the move, also where its messages are in a store.
+func TestMoveTellsHowFarTheSessionHadCome(t *testing.T) {
+	n := newSending(t, "x")
+	var proposed [][]byte
+	n.c = proposing{n.c.(idle), &proposed}
+	n.b.journal.common = newCommonLog(nil, n.b.log)
+	old := n.member("m", "t")
+	for number := range uint64(3) {
+		old.core.Push(core.Entry{Msg: &core.Message{ID: msgID{Origin: 1, Number: number}, TopicName: "t", QoS: 1}, QoS: 1})
+	}
+	b, err := old.handOver(1, 0)
+	require.NoError(t, err)
+	whole, err := openRecord(b)
+	require.NoError(t, err)
+	require.Equal(t, answerSession, whole.Byte())
+	whole.Uint()
+	s := n.b.newSession("m")
+	s.collected = []core.Entry{{Msg: &core.Message{ID: msgID{Origin: 1, Number: 9}, TopicName: "t", QoS: 1}, QoS: 1}}
+	require.NoError(t, n.install(s, whole))
+	require.Equal(t, 4, s.core.Len())
+	require.ErrorIs(t, n.settleCommon(t.Context(), s, movedCommand{claimResult: claimResult{epoch: 9, home: "x"}, id: "m", what: movedWhole, expiry: 60}), errOutclaimed)
+	require.Len(t, proposed, 1)
+	r, err := openRecord(proposed[0])
+	require.NoError(t, err)
+	require.Equal(t, cmdMoved, r.Byte())
+	require.Equal(t, "m", r.String())
+	require.Equal(t, uint64(9), r.Uint())
+	require.Equal(t, "x", r.String())
+	require.Equal(t, movedWhole, r.Byte())
+	require.Equal(t, uint32(60), r.Uint32())
+	require.Equal(t, uint64(3), r.Uint())
+}
+
+// What a node alone knows of a session goes with it: when the session comes back, it brings what it has had.
+func TestHomeForgetsWhatItHandedOver(t *testing.T) {
+	a := newAgreed(t)
+	a.n.up.Store(true)
+	s := a.n.b.newSession("x")
+	a.n.b.sessions.put(s)
+	h := holder{kind: holderSession, name: "x"}
+	o := &core.Origin{PacketID: 7, At: 10}
+	require.True(t, a.origins.take("pub", o, h, false))
+	a.n.handedOver("x")
+	a.n.wg.Wait()
+	require.False(t, a.origins.has("pub", o, h))
+}

@@ -300,5 +300,6 @@ func (n *clusterNode) handedOver(id string) {
 	s.mu.Lock()
 	s.moved = true
 	s.mu.Unlock()
+	n.state.origins.forgetSession(id)
 	n.wg.Go(s.end)
 }

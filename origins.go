@@ -21,7 +21,9 @@ import (
 type holder struct {
 	kind   holderKind
 	agreed bool   // all nodes know
+	own    bool   // this node gave the message to the holder
 	at     uint64 // the origin's
+	seq    uint64 // of the session's entry, if all nodes know
 	name   string // ClientID, or "$share/name/filter"
 	filter string // of the subscription, where a session gets a message once for each
 }
@@ -97,7 +99,7 @@ func (x *origins) arrive(publisher string, o *core.Origin) (first bool) {
 func (x *origins) take(publisher string, o *core.Origin, h holder, again bool) (first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	h.at = o.At
+	h.at, h.own = o.At, true
 	ex := x.exchange(publisher, keyOf(o))
 	if old := ex.find(h); old != nil {
 		if repeats(o, old.at) && (again || o.At != old.at) {
@@ -129,7 +131,26 @@ func (x *origins) agree(publisher string, o *core.Origin, h holder) {
 	if old := ex.find(h); old == nil {
 		ex.holders = append(ex.holders, h)
 	} else if old.at <= h.at {
-		old.at, old.agreed = h.at, true
+		old.at, old.seq, old.agreed = h.at, h.seq, true
+	}
+}
+
+// unagree forgets what was agreed of a session's entries behind one: they were those of a home that had handed the session over before. What this node has given to
+// the session, as its next home, it alone knows.
+func (x *origins) unagree(id string, behind uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for publisher, ids := range x.by {
+		for key, ex := range ids {
+			void := func(h *holder) bool { return h.kind == holderSession && h.name == id && h.agreed && h.seq > behind }
+			ex.drop(func(h *holder) bool { return void(h) && !h.own })
+			for i := range ex.holders {
+				if h := &ex.holders[i]; void(h) {
+					h.agreed, h.seq = false, 0
+				}
+			}
+			x.tidy(publisher, ids, key, ex)
+		}
 	}
 }
 
@@ -291,6 +312,7 @@ func (x *origins) records() (list [][]byte) {
 				}
 				b := codec.AppendString([]byte{snapOrigin}, publisher)
 				b = codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(id.packetID)), id.will), h.at)
+				b = codec.AppendUint(b, h.seq)
 				list = append(list, codec.AppendString(append(b, byte(h.kind)), h.name))
 			}
 		}
@@ -301,7 +323,7 @@ func (x *origins) records() (list [][]byte) {
 // restore reads one of what records returned.
 func (x *origins) restore(r *codec.Reader) {
 	publisher, o := r.String(), core.Origin{PacketID: uint16(r.Uint()), Will: r.Uint(), At: r.Uint()}
-	h := holder{kind: holderKind(r.Byte()), name: r.String()}
+	h := holder{seq: r.Uint(), kind: holderKind(r.Byte()), name: r.String()}
 	if r.Err() == nil {
 		x.agree(publisher, &o, h)
 	}

@@ -65,7 +65,7 @@ func TestOriginsMoveWithTheirSession(t *testing.T) {
 func TestOriginsAgreed(t *testing.T) {
 	a := newAgreed(t)
 	o := &core.Origin{PacketID: 7, At: 3}
-	known, own := holder{kind: holderSession, name: "known"}, holder{kind: holderSession, name: "own"}
+	known, own := holder{kind: holderSession, name: "known", seq: 4}, holder{kind: holderSession, name: "own"}
 	a.origins.take("p", o, known, false)
 	a.origins.take("p", o, own, false)
 	a.origins.agree("p", o, known)
@@ -86,6 +86,10 @@ func TestOriginsAgreed(t *testing.T) {
 	require.NoError(t, (*stateMachine)(other.n).Restore(&b))
 	require.True(t, other.origins.has("p", o, known))
 	require.Equal(t, uint64(42), other.now.Load())
+	other.origins.unagree("known", 4)
+	require.True(t, other.origins.has("p", o, known))
+	other.origins.unagree("known", 3)
+	require.False(t, other.origins.has("p", o, known))
 }
 
 // A will that two nodes published, since one was given up, comes once, also when one of the two messages was held up until nobody remembers the other.

@@ -86,9 +86,12 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	if expiry > 0 {
 		k := a.keep(id)
 		k.expiry, k.away, k.claimed = expiry, 0, epoch
+		if what == movedWhole && k.noted > from { // the last home had these after it had handed the session over; the new one need not have had them yet
+			k.noted = from
+			a.origins.unagree(id, from)
+		}
 		if what == movedWhole && a.n.b.journal.common == nil { // else the entries, and their numbers, are in the store
 			k.cut(from)
-			k.noted = min(k.noted, from)
 			for _, e := range tail {
 				a.had(id, &e)
 				k.add(e)

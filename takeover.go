@@ -331,6 +331,9 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 		s.core.Resume(e)
 	}
 	s.core.Skip(whole.Uint())
+	if n.b.journal.common != nil { // all that came is in the store
+		s.brought = s.core.Last()
+	}
 	for range whole.Count() {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}
