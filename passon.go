@@ -160,10 +160,11 @@ type passedKey struct {
 	group string
 }
 
-// noteAnswered notes that a member of a group has answered a message that another of the group may have had. Whoever had it then may leave without
-// having answered it, or be lost, so that it comes to the group again; not to this connection, which has been done with it.
+// noteAnswered notes that a member of a group has answered a message that another of the group may have had, or has let go of. Whoever had it then may leave
+// without having answered it, or be lost before whoever had sent the message there knows that it had it, so that it comes to the group again; not to this
+// connection, which has been done with it.
 func (n *clusterNode) noteAnswered(e *core.Entry, why core.Why) {
-	if e.Doubtful && e.Share != "" && (why == core.Acknowledged || why == core.Refused) {
+	if (e.Doubtful || e.Handed) && e.Share != "" && (why == core.Acknowledged || why == core.Refused) {
 		n.answered.add(passedKey{e.Msg.ID, e.Share})
 	}
 }

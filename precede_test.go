@@ -111,33 +111,35 @@ func TestHeirWithNothingToWaitFor(t *testing.T) {
 	}
 }
 
-// A message that one of a group may have had comes to another, who answers it. If it comes to the group again, because the first leaves without an answer, the
-// other has had it.
+// A message that one of a group may have had, or has let go of, comes to another, who answers it. If it comes to the group again, because the first leaves without
+// an answer, or its node is lost that has not said yet that the message was there, the other has had it.
 func TestGroupHasAnswered(t *testing.T) {
 	const group = "$share/g/t"
 	for name, tc := range map[string]struct {
-		doubtful bool
-		ends     func(m *session)
-		again    int
+		handed, doubtful bool
+		ends             func(m *session)
+		again            int
 	}{
-		"answered":        {true, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
-		"refused":         {true, func(m *session) { m.core.PubAck(1, packets.NotAuthorized) }, 0},
-		"left":            {true, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
-		"had by no other": {false, func(m *session) { m.core.PubAck(1, packets.Success) }, 1},
+		"answered":                     {true, true, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
+		"refused":                      {true, true, func(m *session) { m.core.PubAck(1, packets.NotAuthorized) }, 0},
+		"left":                         {true, true, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
+		"answered, and sent to nobody": {true, false, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
+		"left, and sent to nobody":     {true, false, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
+		"had by no other":              {false, false, func(m *session) { m.core.PubAck(1, packets.Success) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newSending(t, "x")
 			m := n.member("m", group)
-			comes := func() {
-				r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: 2}, groupsOnly: true, doubtful: tc.doubtful}
+			comes := func(handed, doubtful bool) {
+				r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: 2}, groupsOnly: handed, doubtful: doubtful}
 				(*stateMachine)(n.clusterNode).Receive("x", appendForward(newBatch(), r, []string{group}), func(err error) { require.NoError(t, err) })
 			}
-			comes()
+			comes(tc.handed, tc.doubtful)
 			m.core.Attach(core.Conn{Version: packets.V5, ReceiveMaximum: 10})
 			m.core.Pump(&outbox.Buffer{Pool: &n.b.pool}, 0)
 			require.Equal(t, 1, m.core.InFlight())
 			tc.ends(m)
-			comes()
+			comes(true, true)
 			require.Equal(t, tc.again, m.core.Len())
 			m.core.Detach()
 		})

@@ -369,6 +369,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 		sc.r.store = sc.r.store || s.durable
 		return true
 	}
+	e.Handed = e.Share != "" && sc.r.groupsOnly
 	if sc.r.origin != nil && !s.takesFirst(sc, &e, filter) {
 		sc.r.store = sc.r.store || s.durable || s.collecting
 		return true

@@ -27,6 +27,7 @@ type Entry struct {
 	Retain   bool // the RETAIN flag to send
 	State    State
 	Doubtful bool // it is Queued, and may nevertheless have been sent, by a node that was lost
+	Handed   bool // it came by Share when another of the group had let go of it, or was lost
 	Fresh    bool // the exchange that its message came by is not over: its publisher may send it again
 	counted  bool // takes a place in the window of this connection
 }
