@@ -79,7 +79,7 @@
 //   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
 //   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go: one connection
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
-//   - publish.go, route.go, acceptance.go, scratch.go: the way of a message
+//   - publish.go, route.go, routing.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree
 //   - journal.go, durability.go, storelog.go, sessionlog.go, durable.go, records.go: what is stored, and how; commonlog.go, commonsession.go, commonnotes.go where nodes share a store
 //   - clusternode.go, which lists the files of a node among others
