@@ -19,7 +19,8 @@ import (
 //	packets, topics                          nothing
 //	internal/…                               packets, topics, internal/…, one small library; never the root
 //	root                                     packets, topics, internal/…; no library but what internal/… brings along
-//	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library
+//	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library;
+//	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source
 //	…test, internal/behaviour, realclients   anything; only tests and packages of this row import them
 //	examples                                 anything; nothing imports them
 
@@ -100,6 +101,14 @@ func driverOf(name string) string {
 	return parts[0] + "/" + parts[1]
 }
 
+// parts of authenticators, which all of them share.
+var parts = []string{"auth/acl", "auth/password", "auth/source"}
+
+// mayImportDriver reports whether a package of rowDriver may import another one.
+func mayImportDriver(name, other string) bool {
+	return driverOf(name) == driverOf(other) || strings.HasPrefix(name, "auth/") && slices.Contains(parts, other)
+}
+
 // violations says what is wrong with the imports of the module's packages.
 func violations(packages map[string]*listed) (wrong []string) {
 	for _, p := range packages {
@@ -120,7 +129,7 @@ func violations(packages map[string]*listed) (wrong []string) {
 				libraries[q.Module.Path] = true
 			case !slices.Contains(allowedRows[r], rowOf(q.name())):
 				wrong = append(wrong, fmt.Sprintf("%s (%s) imports %s (%s)", p.ImportPath, r, path, rowOf(q.name())))
-			case r == rowDriver && rowOf(q.name()) == rowDriver && driverOf(p.name()) != driverOf(q.name()):
+			case r == rowDriver && rowOf(q.name()) == rowDriver && !mayImportDriver(p.name(), q.name()):
 				wrong = append(wrong, fmt.Sprintf("%s imports another driver, %s", p.ImportPath, path))
 			}
 		}
@@ -205,6 +214,10 @@ func TestImportTableSeesViolations(t *testing.T) {
 		{"a driver imports another", imports{"storage/bolt": {"storage/redis"}, "storage/redis": nil}, 1},
 		{"a driver imports a test package", imports{"storage/bolt": {"storage/storagetest"}, "storage/storagetest": nil}, 1},
 		{"an authenticator imports another", imports{"auth/file": {"auth/scram"}, "auth/scram": {".stringprep"}}, 1},
+		{"authenticators share their parts", imports{
+			"auth/file": {"auth/source"}, "auth/source": {"auth/acl", "auth/password"}, "auth/acl": nil, "auth/password": {".crypto"},
+		}, 0},
+		{"a storage imports a part of authenticators", imports{"storage/redis": {"auth/acl"}, "auth/acl": nil}, 1},
 		{"authenticators are combined without libraries", imports{"auth": {".x"}}, 1},
 		{"an authenticator imports a storage", imports{"auth/redis": {"storage/redis"}, "storage/redis": nil}, 1},
 		{"the cluster imports an example", imports{"cluster": {"examples/a"}, "examples/a": nil}, 1},
