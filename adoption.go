@@ -215,7 +215,7 @@ func (n *clusterNode) adopt(a *adoption) {
 func (n *clusterNode) makeInherited(in *inherited) *session {
 	b := n.b
 	if old := b.sessions.get(in.id); old != nil {
-		old.abandon() // from the node's own store: what the cluster keeps is newer
+		old.abandon() // what the cluster keeps is newer
 	}
 	s := b.newSession(in.id)
 	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
@@ -268,7 +268,7 @@ func (s *session) adoptionEnds() {
 	s.setDurable(true)
 	s.logMeta()
 	if s.b.journal.common != nil && (s.doubtful || s.noting) {
-		s.writeWhole() // with the doubt, and with what was not noted, for whoever inherits it next
+		s.b.journal.common.writeWhole(s) // with the doubt, and with what was not noted, for whoever inherits it next
 	}
 	s.noting = false
 	s.collecting = false

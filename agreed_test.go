@@ -21,11 +21,38 @@ func newAgreed(t *testing.T) *agreed {
 	t.Helper()
 	b, err := New(WithAnonymous())
 	require.NoError(t, err)
-	b.journal = new(journal)
 	n := newClusterNode(b, idle{forwarded: new([]forwardedBatch)})
-	b.cluster, b.journal.replication = n, newReplication(n)
+	b.cluster, b.journal = n, newClusterJournal(newReplication(n, false), nil)
 	n.life, n.cancel = context.WithCancel(t.Context())
 	return &n.state
+}
+
+// ownOnly is a Storage that belongs to one node.
+type ownOnly struct{ Storage }
+
+// sharedUnfenced is a Storage that several nodes see, and that does not know who of them has a session.
+type sharedUnfenced struct{ Storage }
+
+func (sharedUnfenced) Shared() bool { return true }
+
+// A cluster has one truth for each session: a node's own store beside the replicated log, or a shared store that cannot tell its writers
+// apart, is refused, with what to do instead.
+func TestNodeOfAClusterTakesNoStorageOfItsOwn(t *testing.T) {
+	for name, s := range map[string]Storage{"of one node": ownOnly{}, "shared without fences": sharedUnfenced{}} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(WithAnonymous(), WithCluster(idle{}), WithStorage(s))
+			require.ErrorContains(t, err, "WithStorage")
+			require.ErrorContains(t, err, "cluster.Config.Dir")
+			require.ErrorContains(t, err, "storage/redis")
+		})
+	}
+}
+
+// shareStore makes the node one of those that share a store.
+func shareStore(n *clusterNode) { shareLog(n, newCommonLog(nil, n.b.log)) }
+
+func shareLog(n *clusterNode, common *commonLog) {
+	n.b.journal = newClusterJournal(newReplication(n, true), common)
 }
 
 // idle is a cluster in which nothing happens by itself. It notes what is forwarded.
@@ -648,32 +675,15 @@ func FuzzChanges(f *testing.F) {
 	})
 }
 
-// A session that a node has adopted is its own, and what is said when it joins ends nothing: not even when the client has connected elsewhere
-// meanwhile, and the session is on its way there.
-func TestAdoptedSessionsAreNotAnnounced(t *testing.T) {
-	a := newAgreed(t)
-	n := a.n
-	n.up.Store(true)
-	a.owners["x"] = &owner{node: "other", home: "self", epoch: 9, settled: 3, since: 5}
-	s := n.makeInherited(&inherited{id: "x", kept: &keptSession{expiry: 60}, owner: *a.owners["x"]})
-	s.adoptionEnds()
-	n.announceSessions() // would panic if it proposed anything
-	require.Same(t, s, n.b.sessions.get("x"))
-	require.False(t, s.ended)
-	n.b.sessions.stopTimers()
-}
-
 // With a store that all nodes share, the agreed order has of a session that it is kept, and nothing of what is in it.
 func TestNarrowReplication(t *testing.T) {
 	a := newAgreed(t)
 	n := a.n
-	r := n.b.journal.replication
-	r.narrow = true
-	n.b.journal.common = newCommonLog(nil, n.b.log)
+	shareStore(n)
 	s := n.b.newSession("x")
 	s.expiry, s.epoch = 60, 1
 	s.setDurable(true)
-	s.logWhole()
+	n.b.journal.whole(s)
 	sub, err := n.b.parseSubscription(&packets.Subscription{TopicFilter: "t", QoS: 1}, nil)
 	require.NoError(t, err)
 	sub.s = s

@@ -94,7 +94,7 @@ func (b *Broker) applyBan(ban Ban, lift bool, now time.Time) (found bool, err er
 	if b.cluster != nil {
 		b.cluster.keeper.keep(change)
 	} else if ops := change(); err == nil && b.journal != nil {
-		b.journal.store.write(ops...)
+		b.journal.own.write(ops...)
 	}
 	if err != nil {
 		return false, err

@@ -138,22 +138,17 @@ func New(opts ...Option) (*Broker, error) {
 	}
 	clustered := len(b.cfg.cluster) > 0
 	switch {
-	case b.cfg.storage == nil:
-	case clustered && isShared(b.cfg.storage):
-		b.journal = &journal{common: newCommonLog(b.cfg.storage.(FencedStorage), b.log)}
-	default:
-		b.journal = &journal{store: newStoreLog(b.cfg.storage, b.log)}
-	}
-	if clustered {
-		if b.journal == nil {
-			b.journal = new(journal)
-		}
+	case clustered:
 		b.cluster = newClusterNode(b, b.cfg.cluster[0])
 		b.timekeeper, _ = b.cfg.cluster[0].(Timekeeper)
-		b.journal.replication = newReplication(b.cluster)
-		if j := b.journal.common; j != nil {
-			j.stale, j.note = b.cluster.gone, b.cluster.note
+		var common *commonLog
+		if shared, ok := b.cfg.storage.(FencedStorage); ok { // validate has refused all others
+			common = newCommonLog(shared, b.log)
+			common.stale, common.note = b.cluster.gone, b.cluster.note
 		}
+		b.journal = newClusterJournal(newReplication(b.cluster, common != nil), common)
+	case b.cfg.storage != nil:
+		b.journal = newOwnJournal(newStoreLog(b.cfg.storage, b.log))
 	}
 	return b, nil
 }

@@ -23,11 +23,7 @@ type sessionChanges struct {
 	cost     int
 }
 
-func (r *replication) meta(s *session) {
-	if !r.narrow {
-		r.changes(s).meta = true
-	}
-}
+func (r *replication) meta(s *session) { r.changes(s).meta = true }
 
 // whole makes what the session is now take the place of everything that is kept of it.
 func (r *replication) whole(s *session) {
@@ -40,10 +36,11 @@ func (r *replication) forget(s *session) {
 	*c = sessionChanges{over: true, cost: c.cost}
 }
 
+func (r *replication) subscribed(s *session, sub *subscription) { r.subscription(s, sub.filter, sub) }
+
+func (r *replication) unsubscribed(s *session, filter string) { r.subscription(s, filter, nil) }
+
 func (r *replication) subscription(s *session, filter string, sub *subscription) {
-	if r.narrow {
-		return
-	}
 	c := r.changes(s)
 	if c.subs == nil {
 		c.subs = make(map[string]*subscription)
@@ -52,9 +49,6 @@ func (r *replication) subscription(s *session, filter string, sub *subscription)
 }
 
 func (r *replication) enqueued(s *session, e *core.Entry) {
-	if r.narrow {
-		return
-	}
 	c := r.changes(s)
 	if c.whole {
 		return
@@ -66,9 +60,6 @@ func (r *replication) enqueued(s *session, e *core.Entry) {
 }
 
 func (r *replication) sent(s *session, e *core.Entry) {
-	if r.narrow {
-		return
-	}
 	c := r.changes(s)
 	c.sent = max(c.sent, e.Seq)
 	if e.PacketID != core.IDOf(e.Seq) {
@@ -77,18 +68,12 @@ func (r *replication) sent(s *session, e *core.Entry) {
 }
 
 func (r *replication) pubRecReceived(s *session, e *core.Entry) {
-	if r.narrow {
-		return
-	}
 	c := r.changes(s)
 	c.released = append(c.released, e.Seq)
 }
 
-// ended notes the end of a message. One that has not left yet never will.
-func (r *replication) ended(s *session, e *core.Entry) {
-	if r.narrow {
-		return
-	}
+// entryEnded notes the end of a message. One that has not left yet never will.
+func (r *replication) entryEnded(s *session, e *core.Entry) {
 	c := r.changes(s)
 	if len(c.entries) > 0 && e.Seq >= c.entries[0].Seq {
 		if i, ok := findEntry(c.entries, e.Seq); ok {
@@ -99,15 +84,16 @@ func (r *replication) ended(s *session, e *core.Entry) {
 	c.ended = append(c.ended, e.Seq)
 }
 
-func (r *replication) received(s *session, id uint16, taken bool) {
-	if r.narrow {
-		return
-	}
+func (r *replication) received(s *session, packetID uint16) { r.identifier(s, packetID, true) }
+
+func (r *replication) completed(s *session, packetID uint16) { r.identifier(s, packetID, false) }
+
+func (r *replication) identifier(s *session, packetID uint16, taken bool) {
 	c := r.changes(s)
 	if c.received == nil {
 		c.received = make(map[uint16]bool)
 	}
-	c.received[id] = taken
+	c.received[packetID] = taken
 }
 
 // changeEncoder makes a command of the changes of many sessions. A message that went to many of them is in it once.

@@ -138,7 +138,7 @@ func (n *clusterNode) moveIn(s *session, o *owner, epoch uint64) {
 	}
 	s.epoch, s.fence, s.arriving = epoch, o.fence(), false
 	s.setDurable(true)
-	s.writeWhole()
+	n.b.journal.common.writeWhole(s)
 	if s.conn == nil && s.timer == nil {
 		s.startExpiry(time.Duration(s.expiry) * time.Second) // the CONNECT may have given up
 	}
@@ -261,7 +261,7 @@ func (b *Broker) keepFirst(ctx context.Context, s *session, epoch uint64, e *Con
 	if isNew {
 		s.epoch, s.fence, s.expiry = epoch, b.cluster.fenceOf(s.clientID), e.SessionExpiryInterval
 		s.setDurable(true)
-		s.logWhole()
+		s.b.journal.whole(s)
 	}
 	s.mu.Unlock()
 	if !isNew && !b.journal.common.failing.Load() {

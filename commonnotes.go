@@ -36,10 +36,9 @@ func (s *session) noteEntry(e *core.Entry) []byte {
 	return appendOrigin(codec.AppendString(b, e.Msg.Publisher), e.Msg.Origin)
 }
 
-// noteOver notes that the session's client may use an identifier for another message. The caller holds s.mu.
-func (s *session) noteOver(packetID uint16, ops ...Op) {
-	b := codec.AppendUint(codec.AppendString([]byte{noteOver}, s.clientID), uint64(packetID))
-	s.b.journal.common.write(sessionSpace(s.clientID), s.fence, b, ops...)
+// noteOver returns the note that the session's client may use an identifier for another message. The caller holds s.mu.
+func (s *session) noteOver(packetID uint16) []byte {
+	return codec.AppendUint(codec.AppendString([]byte{noteOver}, s.clientID), uint64(packetID))
 }
 
 // applyNotes applies what the store has.

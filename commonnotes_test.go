@@ -155,7 +155,7 @@ func TestEntryStaysFresh(t *testing.T) {
 func TestQoS2WaitsForTheCluster(t *testing.T) {
 	a := newAgreed(t)
 	j := newCommonLog(new(heldStore), a.n.b.log)
-	a.n.b.journal.common = j
+	shareLog(a.n, j)
 	s := noted(t, a)
 	s.durable = true
 	last := func() []byte { return j.units[len(j.units)-1].note }
@@ -215,7 +215,7 @@ func TestMoveTellsHowFarTheSessionHadCome(t *testing.T) {
 	n := newSending(t, "x")
 	var proposed [][]byte
 	n.c = proposing{n.c.(idle), &proposed}
-	n.b.journal.common = newCommonLog(nil, n.b.log)
+	shareStore(n.clusterNode)
 	old := n.member("m", "t")
 	for number := range uint64(3) {
 		old.core.Push(core.Entry{Msg: &core.Message{ID: msgID{Origin: 1, Number: number}, TopicName: "t", QoS: 1}, QoS: 1})

@@ -21,35 +21,18 @@ const sessionPrefix = "session/"
 
 var metaKey = []byte{'m'}
 
-// writeCommon adds changes of a session. The caller holds s.mu.
-func (s *session) writeCommon(ops ...Op) {
-	s.b.journal.common.write(sessionSpace(s.clientID), s.fence, nil, ops...)
-}
-
 // metaOp is the change that logMeta makes. The caller holds s.mu.
 func (s *session) metaOp() Op {
 	return Op{Space: sessionSpace(s.clientID), Key: metaKey, Value: appendMeta(newRecord(), s)}
 }
 
 // writeWhole makes the Space hold what the session is now, in one step. The caller holds s.mu.
-func (s *session) writeWhole() {
+func (j *commonLog) writeWhole(s *session) {
 	space := sessionSpace(s.clientID)
-	ops := []Op{{Space: space}, s.metaOp()}
-	for _, sub := range s.subs {
-		ops = append(ops, subscriptionOp(s.clientID, sub))
-	}
+	ops := append([]Op{{Space: space}, s.metaOp()}, s.wholeOps()...)
 	var note []byte
-	s.core.Entries(func(e *core.Entry) {
-		note = append(note, s.noteEntry(e)...)
-		ops = append(ops, entryOp(s.clientID, e))
-		if e.PacketID != 0 {
-			ops = append(ops, stateOp(s.clientID, e))
-		}
-	})
-	for _, id := range s.core.Unreleased() {
-		ops = append(ops, Op{Space: space, Key: receivedKey(id), Value: []byte{}})
-	}
-	s.b.journal.common.write(space, s.fence, note, ops...)
+	s.core.Entries(func(e *core.Entry) { note = append(note, s.noteEntry(e)...) })
+	j.write(space, s.fence, note, ops...)
 }
 
 // load makes fence that of a session's Space, so that nobody who had it before changes it any more, and reads it. It returns nil without an error if

@@ -304,7 +304,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		s.setDurable(durable)
 	}
 	if s.durable && !wasDurable {
-		s.logWhole()
+		s.b.journal.whole(s)
 	} else if wasDurable {
 		s.logMeta()
 	}

@@ -46,23 +46,39 @@ func endOps(client string, e *core.Entry) []Op {
 	return ops
 }
 
+func receivedOp(client string, packetID uint16, taken bool) Op {
+	op := Op{Space: sessionSpace(client), Key: receivedKey(packetID)}
+	if taken {
+		op.Value = []byte{}
+	}
+	return op
+}
+
+// wholeOps returns what puts subscriptions, messages and received identifiers into an empty Space. The caller holds s.mu.
+func (s *session) wholeOps() (ops []Op) {
+	for _, sub := range s.subs {
+		ops = append(ops, subscriptionOp(s.clientID, sub))
+	}
+	s.core.Entries(func(e *core.Entry) {
+		ops = append(ops, entryOp(s.clientID, e))
+		if e.PacketID != 0 {
+			ops = append(ops, stateOp(s.clientID, e))
+		}
+	})
+	for _, id := range s.core.Unreleased() {
+		ops = append(ops, receivedOp(s.clientID, id, true))
+	}
+	return ops
+}
+
 // logMeta records that the session is to be kept, and for how long; or, when it is not, forgets what was kept. The caller holds s.mu.
 func (s *session) logMeta() {
-	if s.b.journal == nil {
-		return
-	}
-	if !s.durable {
+	switch {
+	case s.b.journal == nil:
+	case s.durable:
+		s.b.journal.meta(s)
+	default:
 		s.logEndAlways()
-		return
-	}
-	if st := s.b.journal.store; st != nil {
-		st.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
-	}
-	if s.b.journal.common != nil {
-		s.writeCommon(s.metaOp())
-	}
-	if r := s.b.journal.replication; r != nil {
-		r.meta(s)
 	}
 }
 
@@ -73,34 +89,6 @@ func appendMeta(b []byte, s *session) []byte {
 		away = s.away.Add(time.Second - 1).Unix() // what is due a while after that never comes early
 	}
 	return codec.AppendUint(codec.AppendUint(b, uint64(s.expiry)), uint64(away))
-}
-
-// logWhole records everything the session has, when it begins to be kept. The caller holds s.mu.
-func (s *session) logWhole() {
-	if r := s.b.journal.replication; r != nil {
-		r.whole(s)
-	}
-	if s.b.journal.common != nil {
-		s.writeWhole()
-	}
-	st := s.b.journal.store
-	if st == nil {
-		return
-	}
-	st.write(Op{Space: sessionSpace(s.clientID)})
-	st.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
-	for _, sub := range s.subs {
-		st.write(subscriptionOp(s.clientID, sub))
-	}
-	s.core.Entries(func(e *core.Entry) {
-		st.write(entryOp(s.clientID, e))
-		if e.PacketID != 0 {
-			st.write(stateOp(s.clientID, e))
-		}
-	})
-	for _, id := range s.core.Unreleased() {
-		st.write(Op{Space: sessionSpace(s.clientID), Key: receivedKey(id), Value: []byte{}})
-	}
 }
 
 // setDurable says whether the journal keeps the session. The caller holds s.mu.
@@ -153,45 +141,25 @@ func (s *session) logEnd() {
 }
 
 func (s *session) logEndAlways() {
-	if st := s.b.journal.store; st != nil {
-		st.write(Op{Space: sessionSpace(s.clientID)}, Op{Space: spaceSessions, Key: []byte(s.clientID)})
-	}
-	if s.b.journal.common != nil && !s.moved { // else it is the new home's
-		s.writeCommon(Op{Space: sessionSpace(s.clientID)})
-	}
-	if r := s.b.journal.replication; r != nil && !s.moved { // else it is the other nodes' to say
-		r.forget(s)
+	if !s.moved { // else it is for its new home to say
+		s.b.journal.forget(s)
 	}
 }
 
 func (s *session) logSubscription(sub *subscription) {
-	if !s.durable {
-		return
-	}
-	if st := s.b.journal.store; st != nil {
-		st.write(subscriptionOp(s.clientID, sub))
-	}
-	if s.b.journal.common != nil {
-		s.writeCommon(subscriptionOp(s.clientID, sub))
-	}
-	if r := s.b.journal.replication; r != nil {
-		r.subscription(s, sub.filter, sub)
+	if s.durable {
+		s.b.journal.subscribed(s, sub)
 	}
 }
 
 func (s *session) logUnsubscribed(filter string) {
-	if !s.durable {
-		return
+	if s.durable {
+		s.b.journal.unsubscribed(s, filter)
 	}
-	if st := s.b.journal.store; st != nil {
-		st.write(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
-	}
-	if s.b.journal.common != nil {
-		s.writeCommon(Op{Space: sessionSpace(s.clientID), Key: append([]byte{'s'}, filter...)})
-	}
-	if r := s.b.journal.replication; r != nil {
-		r.subscription(s, filter, nil)
-	}
+}
+
+func unsubscribedOp(client, filter string) Op {
+	return Op{Space: sessionSpace(client), Key: append([]byte{'s'}, filter...)}
 }
 
 func subscriptionOp(client string, sub *subscription) Op {

@@ -3,52 +3,72 @@ package shoal
 import (
 	"context"
 
+	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
-// journal is the one place that decides where a durable change goes: to the broker's own store when it is alone; through the cluster's agreed order to
-// all nodes; to both, on a node of a cluster that was given a store of its own; or to the store that all nodes share, when the agreed order has only
-// that there is such a session.
+// sessionStore is where the sessions are kept that outlive their connections. A broker has exactly one, so that there is
+// one truth for each session:
 //
-// What gathers is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
+//   - ownStore: the Storage of a broker that is alone;
+//   - replication: the replicated log of a cluster, which all its nodes have;
+//   - commonStore: a store that all nodes of a cluster share, with a word in the replicated log that there is a session.
+//
+// Changes are recorded under the session's lock, in order, and without waiting. Those who must know that a change is kept
+// wait for everything that was recorded before.
+type sessionStore interface {
+	meta(s *session)  // its Session Expiry Interval changed, or its client came or went
+	whole(s *session) // it is kept from here on, with all it has now, in place of what was kept
+	forget(s *session)
+	subscribed(s *session, sub *subscription)
+	unsubscribed(s *session, filter string)
+	enqueued(s *session, e *core.Entry)
+	sent(s *session, e *core.Entry)
+	pubRecReceived(s *session, e *core.Entry)
+	entryEnded(s *session, e *core.Entry)
+	received(s *session, packetID uint16)
+	completed(s *session, packetID uint16)
+
+	// await makes a wait until everything recorded so far is as durable as that, if it is not yet.
+	await(a *acceptance, d Durability)
+	// enqueue has one of a's counts given back, always on another goroutine, when await would end.
+	enqueue(a *acceptance, d Durability)
+	// admit returns when there is room for more changes, or ctx ended.
+	admit(ctx context.Context)
+	// refuses reports whether messages for sessions that last cannot be taken now.
+	refuses() bool
+}
+
+// journal is the broker's sessionStore, and what it is made of, for those who have more to do with that.
+//
+// What gathers in it is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
 type journal struct {
-	store       *storeLog    // nil: nothing goes to the store
-	replication *replication // nil: nothing goes to the other nodes
+	sessionStore
+	own         *storeLog    // nil in a cluster
+	replication *replication // nil without a cluster
 	common      *commonLog   // nil: there is no store that all nodes share
 }
 
-// await makes a wait until everything written so far is as durable as that.
-func (j *journal) await(a *acceptance, d Durability) {
-	switch {
-	case d == DurabilityMemory:
-	case j.common != nil:
-		j.common.await(a)
-		j.replication.await(a, false)
-	case j.replication != nil: // the store of its own is for the node's next start without the others
-		j.replication.await(a, d == DurabilityFsync)
-	default:
-		j.store.await(a)
+func newOwnJournal(own *storeLog) *journal { return &journal{sessionStore: &ownStore{own}, own: own} }
+
+// newClusterJournal makes the journal of a node. common is nil if the nodes share no store.
+func newClusterJournal(r *replication, common *commonLog) *journal {
+	j := &journal{sessionStore: r, replication: r, common: common}
+	if common != nil {
+		j.sessionStore = &commonStore{common, r}
 	}
+	return j
 }
 
-// later calls fn when everything written so far is as durable as that, or is not to be; DurabilityMemory is taken for DurabilityQuorum. It
-// never calls it before it returns, so that the caller may hold a lock that fn takes.
+// later calls fn when everything recorded so far is as durable as that, or is not to be; DurabilityMemory is taken for
+// DurabilityQuorum. It never calls it before it returns, so that the caller may hold a lock that fn takes.
 func (j *journal) later(fn func(packets.ReasonCode), d Durability) {
 	a := newAcceptance()
 	a.then = fn
-	switch {
-	case j.common != nil:
-		a.add()
-		j.common.enqueue(a)
-		j.replication.enqueue(a, false)
-	case j.replication != nil:
-		j.replication.enqueue(a, d == DurabilityFsync)
-	default:
-		j.store.enqueue(a)
-	}
+	j.enqueue(a, d)
 }
 
-// flush returns when everything written so far is as durable as that.
+// flush returns when everything recorded so far is as durable as that.
 func (j *journal) flush(ctx context.Context, d Durability) error {
 	return flush(ctx, func(a *acceptance) { j.await(a, d) })
 }
@@ -69,19 +89,3 @@ func flush(ctx context.Context, await func(*acceptance)) error {
 		return ctx.Err()
 	}
 }
-
-// admit returns when the journal has room, or ctx ended.
-func (j *journal) admit(ctx context.Context) {
-	if j.store != nil {
-		j.store.admit(ctx)
-	}
-	if j.replication != nil {
-		j.replication.admit(ctx)
-	}
-	if j.common != nil {
-		j.common.admit(ctx)
-	}
-}
-
-// refuses reports whether messages for sessions that last cannot be taken now.
-func (j *journal) refuses() bool { return j.common != nil && j.common.refuses() }

@@ -52,8 +52,9 @@ func WithListener(l net.Listener) Option {
 // WithTLSConfig sets the configuration of tls and wss listeners. Set its ClientAuth to ask for client certificates.
 func WithTLSConfig(t *tls.Config) Option { return func(c *config) { c.tls = t } }
 
-// WithStorage keeps sessions and retained messages in s. Without it they live as long as the process. The broker closes s. The nodes of
-// a cluster have each one of their own, or all share one; see FencedStorage.
+// WithStorage keeps sessions and retained messages in s. Without it they live as long as the process. The broker closes s.
+// A node of a cluster can only be given a store that all nodes share (FencedStorage), such as storage/redis; without one the
+// nodes keep sessions in the log that they replicate.
 func WithStorage(s Storage) Option { return func(c *config) { c.storage = s } }
 
 // WithAuthenticator sets who may connect, and, if a is an Authorizer, too, what they may do. Exactly one of
@@ -201,6 +202,19 @@ func (c *Capabilities) validate() error {
 	return nil
 }
 
+// checkCommonStorage reports what is wrong with the Storage of a node of a cluster.
+func checkCommonStorage(s Storage) error {
+	if !isShared(s) {
+		return fmt.Errorf("shoal: WithStorage: a %T belongs to one node, and the nodes of a cluster keep sessions in the log that they replicate; "+
+			"give that a directory (cluster.Config.Dir) in place of WithStorage, or share a store among all nodes, such as storage/redis", s)
+	}
+	if _, ok := s.(FencedStorage); !ok {
+		return fmt.Errorf("shoal: WithStorage: the nodes of a cluster can share a %T only if it is a FencedStorage, such as storage/redis; "+
+			"or keep sessions in the log that the nodes replicate (cluster.Config.Dir), without WithStorage", s)
+	}
+	return nil
+}
+
 // validate checks everything that can be checked without I/O and joins what is wrong.
 func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 	var errs []error
@@ -224,11 +238,8 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, err)
 		}
 	}
-	if len(c.cluster) > 0 && isShared(c.storage) {
-		if _, ok := c.storage.(FencedStorage); !ok {
-			errs = append(errs, fmt.Errorf("shoal: WithStorage: the nodes of a cluster can share a %T only if it is a FencedStorage; "+
-				"take one, such as storage/redis, or give each node a storage of its own, such as storage/bolt, or none", c.storage))
-		}
+	if len(c.cluster) > 0 && c.storage != nil {
+		errs = append(errs, checkCommonStorage(c.storage))
 	}
 	for _, u := range c.listen {
 		e, err := listen.Parse(u)

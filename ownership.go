@@ -5,7 +5,6 @@ import (
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
-	"github.com/shoalmq/shoal/packets"
 )
 
 // Ownership: which node may serve a client. Every claim gets an epoch; whoever holds an older one can neither deliver nor
@@ -318,50 +317,6 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 		o.due = append(o.due, dueWill{r.Uint(), r.String(), append([]byte(nil), r.Bytes()...), r.Bool()})
 	}
 	return id, o
-}
-
-// announceSessions tells the cluster the sessions this node has, after it joined. Those that were claimed elsewhere meanwhile end here; but not those that it has
-// adopted, which are its own as all agree, and may be on their way to another node.
-func (n *clusterNode) announceSessions() {
-	all := slices.DeleteFunc(n.b.sessions.all(), func(s *session) bool { return s.adopted != 0 && n.state.isHome(n.self.Name, s.clientID) })
-	const chunk = 1000
-	for len(all) > 0 {
-		some := all[:min(chunk, len(all))]
-		all = all[len(some):]
-		cmd := command(cmdSessions)
-		for _, s := range some {
-			cmd = codec.AppendString(cmd, s.clientID)
-		}
-		result, err := n.c.Propose(n.life, cmd)
-		epochs, ok := result.([]uint64)
-		if err != nil || !ok || len(epochs) != len(some) {
-			return // this node was given up again; it will come back here
-		}
-		for i, s := range some {
-			s.mu.Lock()
-			s.epoch = epochs[i]
-			c := s.conn
-			s.mu.Unlock()
-			if epochs[i] != 0 {
-				s.imported()
-				continue
-			}
-			if c != nil {
-				c.kick(kicked{code: packets.SessionTakenOver, reason: "the client has connected to another node meanwhile"})
-			}
-			s.end()
-		}
-	}
-}
-
-// imported has what the node's own store knew of a session, and the cluster did not, kept by the cluster.
-func (s *session) imported() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.adopted == 0 && s.durable && !s.ended {
-		s.setDurable(true)
-		s.logWhole()
-	}
 }
 
 // sessionEnded tells the cluster that a session is over.

@@ -46,8 +46,8 @@ type changeGroup struct {
 
 // waiting is a wait that has not begun yet.
 type waiting struct {
-	a      *acceptance
-	stable bool
+	a *acceptance
+	d Durability
 }
 
 const (
@@ -57,8 +57,8 @@ const (
 	replicationRetry = time.Second
 )
 
-func newReplication(n *clusterNode) *replication {
-	return &replication{n: n, narrow: n.b.journal.common != nil, idle: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newReplication(n *clusterNode, narrow bool) *replication {
+	return &replication{n: n, narrow: narrow, idle: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // changes returns where a session's changes gather. The caller holds s.mu.
@@ -80,23 +80,28 @@ func (r *replication) signal() {
 	}
 }
 
-// await makes a wait until everything that has changed so far is agreed, and, if stable, on the disks of a majority.
-func (r *replication) await(a *acceptance, stable bool) {
+// await makes a wait until everything that has changed so far is agreed, and, for DurabilityFsync, on the disks of a majority.
+func (r *replication) await(a *acceptance, d Durability) {
+	if d == DurabilityMemory {
+		return
+	}
+	stable := d == DurabilityFsync
 	r.mu.Lock()
 	nothing := r.adopts == 0 && len(r.dirty) == 0 && r.last == nil && !(stable && r.behind)
 	r.mu.Unlock()
 	if !nothing {
 		a.add()
-		r.enqueue(a, stable)
+		r.enqueue(a, d)
 	}
 }
 
 // enqueue has one of a's counts given back, on another goroutine, when await would end.
-func (r *replication) enqueue(a *acceptance, stable bool) {
+func (r *replication) enqueue(a *acceptance, d Durability) {
+	stable := d == DurabilityFsync
 	r.mu.Lock()
 	switch {
 	case r.adopts > 0:
-		r.parked = append(r.parked, waiting{a, stable})
+		r.parked = append(r.parked, waiting{a, d})
 	case len(r.dirty) == 0 && r.last != nil && (r.last.stable || !stable):
 		r.last.waiters = append(r.last.waiters, a)
 	default:
@@ -123,7 +128,7 @@ func (r *replication) unpark() {
 	}
 	r.mu.Unlock()
 	for _, w := range waiters {
-		r.enqueue(w.a, w.stable)
+		r.enqueue(w.a, w.d)
 	}
 }
 
@@ -147,6 +152,9 @@ func (r *replication) admit(ctx context.Context) {
 		}
 	}
 }
+
+// refuses reports that messages are never refused: they wait until there is a leader.
+func (r *replication) refuses() bool { return false }
 
 // drop forgets what a session has changed: another node goes on with it. The caller holds s.mu.
 func (r *replication) drop(s *session) {

@@ -14,7 +14,7 @@ import (
 
 // openStorage opens the store and restores what is in it, before anything else happens.
 func (b *Broker) openStorage(ctx context.Context) error {
-	if b.journal == nil || (b.journal.store == nil && b.journal.common == nil) {
+	if b.cfg.storage == nil {
 		return nil
 	}
 	if o, ok := b.cfg.storage.(Opener); ok {
@@ -27,18 +27,16 @@ func (b *Broker) openStorage(ctx context.Context) error {
 		b.runJournal(b.journal.common.run)
 		return nil
 	}
-	if b.cluster == nil { // a cluster has them in its agreed order
-		if err := b.restoreRetained(ctx); err != nil {
-			return fmt.Errorf("shoal: restore retained messages: %w", err)
-		}
-		if err := b.restoreBans(ctx); err != nil {
-			return fmt.Errorf("shoal: restore bans: %w", err)
-		}
+	if err := b.restoreRetained(ctx); err != nil {
+		return fmt.Errorf("shoal: restore retained messages: %w", err)
+	}
+	if err := b.restoreBans(ctx); err != nil {
+		return fmt.Errorf("shoal: restore bans: %w", err)
 	}
 	if err := b.restoreSessions(ctx); err != nil {
 		return fmt.Errorf("shoal: restore sessions: %w", err)
 	}
-	b.runJournal(b.journal.store.run)
+	b.runJournal(b.journal.own.run)
 	return nil
 }
 
@@ -77,7 +75,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 		if m.away != 0 {
 			s.away = time.Unix(m.away, 0)
 		}
-		if b.timekeeper == nil && s.away.After(now) {
+		if s.away.After(now) {
 			s.away = now // a clock that was put back prolongs nothing
 		}
 		s.doubtful = m.away == 0

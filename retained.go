@@ -107,7 +107,7 @@ func (b *Broker) retain(sc *scratch) {
 	if b.journal == nil {
 		return
 	}
-	b.journal.store.write(retainedOp(m))
+	b.journal.own.write(retainedOp(m))
 	r.store = true
 }
 

@@ -193,7 +193,7 @@ func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 }
 
 // applyRetained keeps a retained message, on every node in the same order (guarantee 6). In a cluster the agreed order is
-// what keeps retained messages over a restart, not the node's own storage, which knows nothing of the others; but for a store that all nodes
+// what keeps retained messages over a restart; but for a store that all nodes
 // share, into which one of them writes them (keeper.go).
 func (n *clusterNode) applyRetained(m *core.Message) {
 	if m.Origin != nil && !n.state.origins.take(m.Publisher, m.Origin, holder{kind: holderRetained, agreed: true, name: m.TopicName}, true) {
@@ -353,9 +353,7 @@ func (n *clusterNode) announceAll() {
 	if n.adoptions.await(n.life) != nil {
 		return
 	}
-	if n.b.journal.common == nil {
-		n.announceSessions()
-	} else if n.beginWithStore(n.life) != nil {
+	if n.b.journal.common != nil && n.beginWithStore(n.life) != nil {
 		return
 	}
 	n.routes.touchAll()

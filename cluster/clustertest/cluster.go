@@ -20,6 +20,9 @@ import (
 	"github.com/shoalmq/shoal/internal/listen"
 )
 
+// puller is a storage that can be pulled out: what is written afterwards is lost, as after kill -9.
+type puller interface{ pull() }
+
 // Cluster is a cluster under test. Its methods are meant for the test's own goroutine and fail the test when something
 // does not work.
 type Cluster struct {
@@ -87,7 +90,7 @@ func New(t testing.TB, nodes int, opts ...Option) *Cluster {
 		o(&c.opts)
 	}
 	c.net = memnet.New(c.opts.seed)
-	if c.opts.onDisk || c.opts.storage != nil {
+	if c.opts.onDisk {
 		c.dir = t.TempDir()
 	}
 	for i := range nodes {
@@ -172,13 +175,9 @@ func (c *Cluster) start(i int) {
 		opts = append(opts, shoal.WithAnonymous())
 	}
 	var d puller
-	switch {
-	case c.opts.shared != nil:
+	if c.opts.shared != nil {
 		h := c.opts.shared.handle(n.Name)
 		d, opts = h, append(opts, shoal.WithStorage(h))
-	case c.opts.storage != nil:
-		disk := &disk{Storage: c.opts.storage(i, filepath.Join(c.dir, n.Name))}
-		d, opts = disk, append(opts, shoal.WithStorage(disk))
 	}
 	b, err := shoal.New(opts...)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // SlowDisk lets a node's disk take so much longer for everything that is written to it, and for each time that it is waited for; 0 ends that. It is for
-// clusters with WithDisk, and concerns raft's log and snapshots; a storage of WithStorage is the test's own. It lasts over a restart.
+// clusters with WithDisk, and concerns raft's log and snapshots. It lasts over a restart.
 func (c *Cluster) SlowDisk(i int, delay time.Duration) {
 	p := &c.nodes[i].plate
 	p.mu.Lock()

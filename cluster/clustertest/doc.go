@@ -15,7 +15,7 @@
 //		})
 //	}
 //
-// WithStorage gives each node a storage of its own, WithSharedStorage one to all; a SharedStorage can fail, hang, and hold what a node writes.
+// WithSharedStorage gives one storage to all nodes; a SharedStorage can fail, hang, and hold what a node writes.
 //
 // WithDisk gives each node a disk for raft's log, which SlowDisk and FullDisk make slow or full.
 //

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +19,6 @@ import (
 	"github.com/shoalmq/shoal/cluster/clustertest/internal/bubble"
 	"github.com/shoalmq/shoal/cluster/clustertest/internal/mqtt"
 	"github.com/shoalmq/shoal/packets"
-	"github.com/shoalmq/shoal/storage/bolt"
 )
 
 // These tests hold what went wrong in other clustered brokers.
@@ -321,9 +319,7 @@ func TestC14SessionsAfterRestart(t *testing.T) {
 		sub = mqtt.Connect(t, c, 0, "x", mqtt.Expiry(600))
 		require.True(t, sub.Ack.SessionPresent)
 		require.Equal(t, "after", string(sub.Receive().Payload))
-	}, clustertest.WithDisk(), clustertest.WithStorage(func(_ int, dir string) shoal.Storage {
-		return bolt.Open(filepath.Join(dir, "mqtt.db"))
-	}))
+	}, clustertest.WithDisk())
 }
 
 // C15: links that were idle for long work; large messages pass; what is under way when a node stops is not lost.

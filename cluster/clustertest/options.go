@@ -8,14 +8,13 @@ import (
 )
 
 type options struct {
-	seed    uint64
-	onDisk  bool
-	broker  func(i int) []shoal.Option
-	config  func(i int, c *cluster.Config)
-	storage func(i int, dir string) shoal.Storage
-	shared  *SharedStorage
-	logger  *slog.Logger
-	ws      bool
+	seed   uint64
+	onDisk bool
+	broker func(i int) []shoal.Option
+	config func(i int, c *cluster.Config)
+	shared *SharedStorage
+	logger *slog.Logger
+	ws     bool
 }
 
 // Option changes what New makes.
@@ -32,11 +31,6 @@ func WithBroker(f func(i int) []shoal.Option) Option { return func(o *options) {
 
 // WithConfig changes each node's configuration before it is used.
 func WithConfig(f func(i int, c *cluster.Config)) Option { return func(o *options) { o.config = f } }
-
-// WithStorage gives each node a storage; dir is a directory of its own that outlives restarts.
-func WithStorage(f func(i int, dir string) shoal.Storage) Option {
-	return func(o *options) { o.storage = f }
-}
 
 // WithLogger sets where all nodes log. Default: nowhere.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }

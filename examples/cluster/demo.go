@@ -56,7 +56,7 @@ func startDemo(ctx context.Context, addresses []string, dir string, log *slog.Lo
 		}
 		b, c, err := newBroker(cluster.Config{
 			Name: nodeName(i), Bootstrap: i == 0, Join: join, ServerReference: address, Logger: said,
-		}, []string{"tcp://" + address}, dir, ownStore(dir, nodeName(i)), log)
+		}, []string{"tcp://" + address}, dir, log)
 		if err != nil {
 			return brokers, err
 		}

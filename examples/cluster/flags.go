@@ -43,7 +43,7 @@ type nodeSettings struct {
 	expect                         int
 	raftOverGRPC                   bool
 	tcp, ws                        string // host:port, empty for none
-	storage                        string // URL of the store that all nodes share, "" for a file of the node's own
+	storage                        string // URL of the store that all nodes share, "" for the replicated log
 	proxy                          string // host:port, empty for none
 	durability                     shoal.Durability
 }
@@ -63,7 +63,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	)
 	fs := program.Flags("cluster", usage, stderr)
 	level := program.LogLevel(fs)
-	fs.StringVar(&s.dataDir, "data-dir", "", "`directory` for data: DIR/<node>/raft and DIR/<node>/mqtt.db (default: a temporary one, removed at the end)")
+	fs.StringVar(&s.dataDir, "data-dir", "", "`directory` for data: DIR/<node>/raft, the log that the nodes replicate (default: a temporary one, removed at the end)")
 	fs.StringVar(&n.name, "node-name", "", "`name` of the node, unique in the cluster and the same over restarts")
 	fs.StringVar(&n.bindIP, "bind-ip", program.Loopback, "`address` for gossip, raft and gRPC between nodes; not for clients, see -tcp and -ws")
 	fs.StringVar(&members, "members", "", "gossip `addresses` of nodes to join, with commas between; one that is up is enough, and this node's own may be among them")
@@ -79,7 +79,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 		n.durability, err = shoal.ParseDurability(name)
 		return err
 	})
-	fs.StringVar(&n.storage, "storage", "", "`URL` of a Redis that all nodes share for their sessions, such as redis://127.0.0.1:6379/0; package storage/redis has all forms (default: DIR/<node>/mqtt.db)")
+	fs.StringVar(&n.storage, "storage", "", "`URL` of a Redis that all nodes share for their sessions, such as redis://127.0.0.1:6379/0; package storage/redis has all forms (default: sessions are in the log that the nodes replicate)")
 	fs.StringVar(&n.proxy, "node-proxy", "", "`address` of an HTTP proxy for the connections to other nodes; not for gossip's packets")
 	if err := program.ParseFlags(fs, args); err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster"
 	"github.com/shoalmq/shoal/examples/internal/program"
-	"github.com/shoalmq/shoal/storage/bolt"
 	"github.com/shoalmq/shoal/storage/redis"
 )
 
@@ -37,12 +36,12 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 	if n.proxy != "" {
 		cfg.Network = sockets{n.proxy}
 	}
-	store := ownStore(dir, n.name)
+	more := []shoal.Option{shoal.WithDurability(shoal.Durabilities{Broker: n.durability})}
 	if n.storage != "" {
-		store = redis.Open(n.storage)
+		more = append(more, shoal.WithStorage(redis.Open(n.storage)))
 		log.Info("sessions are in a store that all nodes share")
 	}
-	b, _, err := newBroker(cfg, n.listeners(), dir, store, log, shoal.WithDurability(shoal.Durabilities{Broker: n.durability}))
+	b, _, err := newBroker(cfg, n.listeners(), dir, log, more...)
 	if err != nil {
 		return err
 	}
@@ -53,17 +52,13 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 	return program.Serve(ctx, log, func() { log.Info("shoal server started", "node", n.name) }, b)
 }
 
-// ownStore is a file in a directory of the node's own in dir.
-func ownStore(dir, name string) shoal.Storage { return bolt.Open(filepath.Join(dir, name, "mqtt.db")) }
-
 // newBroker makes a node that keeps its log in a directory of its own in dir.
-func newBroker(cfg cluster.Config, listeners []string, dir string, store shoal.Storage, log *slog.Logger, more ...shoal.Option) (*shoal.Broker, *cluster.Cluster, error) {
+func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger, more ...shoal.Option) (*shoal.Broker, *cluster.Cluster, error) {
 	cfg.Dir = filepath.Join(dir, cfg.Name, "raft")
 	c := cluster.New(cfg)
 	b, err := shoal.New(append(more,
 		shoal.WithListen(listeners...),
 		shoal.WithAnonymous(),
-		shoal.WithStorage(store),
 		shoal.WithCluster(c),
 		shoal.WithLogger(log),
 	)...)
