@@ -177,11 +177,7 @@ func (c *conn) awaitAcks() {
 		if c.order.Load() != nil {
 			return
 		}
-		select {
-		case <-c.wake:
-		case <-c.b.life.Done():
-			return
-		}
+		<-c.wake // at the latest by a kick
 	}
 }
 

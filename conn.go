@@ -42,8 +42,10 @@ type conn struct {
 	quiet       bool                     // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration            // one and a half times what was agreed; 0 for none
 	maxPacket   int                      // the client's Maximum Packet Size; 0 for none
-	lastRead    time.Time
-	aliases     map[uint16]string // of the client
+	lastRead    time.Time                // when the last packet had arrived
+	lastBytes   time.Time                // when the last bytes had
+	heard       int                      // bytes read since it was told to end; see hearout.go
+	aliases     map[uint16]string        // of the client
 	authCache   authCache
 	will        bool // the session's will is this connection's, until a DISCONNECT takes it back
 	established bool
@@ -52,6 +54,9 @@ type conn struct {
 	subscribing []pendingSubscribe // SUBSCRIBEs of this batch, not yet answered
 
 	order atomic.Pointer[kicked] // to end the connection, from elsewhere
+	waits waits
+	// fenced is set when the session was taken from the connection before that had ended: it accepts nothing any more.
+	fenced atomic.Bool
 
 	// stopped is closed when the session has let go of this connection: nothing more comes from it.
 	stopped chan struct{}
@@ -68,14 +73,6 @@ type conn struct {
 	idle    chan struct{}
 
 	wake chan struct{} // wakes a reader that waits for answers to leave; see awaitAcks
-}
-
-// kicked says why a connection is to end.
-type kicked struct {
-	code      packets.ReasonCode
-	reason    string
-	reference string // Server Reference
-	silent    bool   // without a DISCONNECT
 }
 
 func newConn(b *Broker, nc net.Conn, listener string) *conn {
@@ -110,6 +107,7 @@ func (c *conn) run() {
 	if c.established && end.err == nil {
 		c.finishAcks()
 	}
+	c.waits.end()
 	c.rd.Close()
 	c.countReceived()
 	c.dropAcks()
@@ -150,7 +148,7 @@ func (c *conn) serve() ended {
 		return ended{code: k.code, err: errGone}
 	}
 	if t, ok := c.nc.(*tls.Conn); ok {
-		ctx, cancel := context.WithTimeout(c.b.life, c.b.limits.ConnectTimeout)
+		ctx, cancel := context.WithTimeout(c.context(), c.b.limits.ConnectTimeout)
 		err := t.HandshakeContext(ctx)
 		cancel()
 		if err != nil {
@@ -172,59 +170,33 @@ func (c *conn) serve() ended {
 
 // fill waits for more bytes. It returns false when the connection is to end.
 func (c *conn) fill() (ended, bool) {
+	began := time.Now()
 	for {
-		err := c.rd.Fill()
 		if k := c.order.Load(); k != nil {
-			return c.kickedEnd(k), false
+			return c.hear(k)
 		}
+		err := c.rd.Fill()
 		if err == nil {
+			if c.kickedHard() {
+				return c.kickedEnd(c.order.Load()), false
+			}
 			return ended{}, true
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			if e := c.enhanced; e != nil && e.exchange != nil && !time.Now().Before(e.due) {
-				return ended{code: packets.NotAuthorized, err: err, notify: true, reason: "the re-authentication took too long"}, false
-			}
-			if c.keepAlive > 0 && !time.Now().Before(c.lastRead.Add(c.keepAlive)) {
-				return ended{code: packets.KeepAliveTimeout, err: err, notify: true, reason: "no packet within one and a half times the Keep Alive [MQTT-3.1.2-22]"}, false
-			}
-			c.setDeadline(c.nextDue())
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return ended{code: packets.UnspecifiedError, err: err}, false
+		}
+		if c.order.Load() != nil {
 			continue
 		}
-		return ended{code: packets.UnspecifiedError, err: err}, false
-	}
-}
-
-// nextDue is when the reader must look at the time again: for the Keep Alive, or for a re-authentication that must be over. It is zero for never.
-func (c *conn) nextDue() (due time.Time) {
-	if c.keepAlive > 0 {
-		due = c.lastRead.Add(c.keepAlive)
-	}
-	if e := c.enhanced; e != nil && e.exchange != nil && (due.IsZero() || e.due.Before(due)) {
-		due = e.due
-	}
-	return due
-}
-
-// setDeadline makes the reader look at the time at due, unless it has been kicked already.
-func (c *conn) setDeadline(due time.Time) {
-	_ = c.nc.SetReadDeadline(due) // fails only on a closed connection, which the next read tells
-	if c.order.Load() != nil {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
-	}
-}
-
-func (c *conn) kickedEnd(k *kicked) ended {
-	return ended{
-		code: k.code, reason: k.reason, reference: k.reference, notify: !k.silent,
-		err: errors.New("ended by the server: " + k.code.String()),
-	}
-}
-
-// kick makes the connection end, from any goroutine. Only the first reason counts.
-func (c *conn) kick(k kicked) {
-	if c.order.CompareAndSwap(nil, &k) {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
-		c.wakeReader()
+		if n, err := c.arrivedBefore(began); err != nil {
+			return ended{code: packets.UnspecifiedError, err: err}, false
+		} else if n > 0 { // it came while the reader was busy
+			return ended{}, true
+		}
+		if end, ok := c.overdue(); !ok {
+			return end, false
+		}
+		c.setDeadline(c.nextDue())
 	}
 }
 
@@ -233,6 +205,7 @@ func (c *conn) batch() (ended, bool) {
 	sc := c.b.scratch()
 	defer sc.release()
 	sc.own = c
+	c.lastBytes = sc.now
 	for {
 		h, body, ok, err := c.rd.Next()
 		if err != nil {
@@ -241,7 +214,7 @@ func (c *conn) batch() (ended, bool) {
 		if !ok {
 			break
 		}
-		c.lastRead = sc.now // bytes that make no packet keep nothing alive [MQTT-3.1.2-22]
+		c.lastRead = sc.now
 		if end, ok := c.handle(sc, h, body); !ok {
 			return end, false
 		}
@@ -253,10 +226,10 @@ func (c *conn) batch() (ended, bool) {
 	c.countReceived()
 	sc.flush()
 	if j := c.b.journal; j != nil {
-		j.admit(c.b.life)
+		j.admit(c.context())
 	}
 	if cl := c.b.cluster; cl != nil {
-		cl.pause(c.b.life)
+		cl.pause(c)
 	}
 	c.awaitAcks()
 	return ended{}, true

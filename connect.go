@@ -26,7 +26,7 @@ func (c *conn) handshake() (ended, bool) {
 		c.quiet = v == 0
 	}
 	c.maxPacket = int(p.Properties.MaximumPacketSize.Or(0))
-	ctx, cancel := context.WithDeadline(c.b.life, c.started.Add(c.b.limits.ConnectTimeout))
+	ctx, cancel := context.WithDeadline(c.context(), c.started.Add(c.b.limits.ConnectTimeout))
 	defer cancel()
 	if err := c.connect(ctx, p); err != nil {
 		return c.refuse(err), false
@@ -34,6 +34,7 @@ func (c *conn) handshake() (ended, bool) {
 	c.rd.MaxPacket = int(c.b.limits.MaximumPacketSize)
 	c.rd.V31 = c.version == packets.V31
 	c.lastRead = time.Now()
+	c.lastBytes = c.lastRead
 	c.setDeadline(c.nextDue())
 	return ended{}, true
 }
@@ -348,12 +349,27 @@ func (b *Broker) takeSession(ctx context.Context, id string, old *session, clean
 	return s, false, nil
 }
 
-// evict ends the connection that has the session, if any, and, if discard is set or it was to end with its connection, the session. It
-// reports whether the session is over. When it returns, nothing more comes from the old connection.
+// evict ends the connection that has the session, if any, after it was heard out (see hearout.go), and, if discard is set or it was to end with
+// its connection, the session. It reports whether the session is over. When it returns, nothing more comes from the old connection.
 func (b *Broker) evict(ctx context.Context, s *session, discard bool) (over bool) {
-	s.letGo()
 	s.mu.Lock()
-	c, w := s.leaving, s.will
+	c := s.conn
+	s.mu.Unlock()
+	return b.evictConn(ctx, s, c, discard)
+}
+
+// evictConn is evict of the connection c, nil for none. If the session has another one by now, that stays.
+func (b *Broker) evictConn(ctx context.Context, s *session, c *conn, discard bool) (over bool) {
+	if c != nil {
+		c.hearOut(ctx)
+	}
+	s.mu.Lock()
+	if s.conn != nil && s.conn != c {
+		s.mu.Unlock()
+		return false
+	}
+	s.takeConn()
+	cut, w := s.leaving, s.will
 	if s.ended {
 		cleared := s.cleared
 		s.mu.Unlock()
@@ -363,24 +379,22 @@ func (b *Broker) evict(ctx context.Context, s *session, discard bool) (over bool
 		}
 		return true
 	}
-	over = discard || (c != nil && s.expiry == 0)
+	over = discard || (cut != nil && s.expiry == 0)
 	s.will = nil
 	if !over {
 		s.startExpiry(time.Duration(s.expiry) * time.Second) // until it is taken
 	}
 	s.mu.Unlock()
-	if c != nil {
-		c.kick(kicked{code: packets.SessionTakenOver, reason: "another connection uses this Client Identifier"})
-		select {
-		case <-c.stopped:
+	if cut != nil {
+		cut.kick(kicked{code: packets.SessionTakenOver, reason: reasonTakenOver})
+		if cut.awaitStopped(ctx, cutOffTime) {
 			s.mu.Lock()
 			s.leaving = nil
 			s.mu.Unlock()
-			if w != nil && !c.will {
+			if w != nil && !cut.will {
 				w.void() // the client had taken its leave
 				w = nil
 			}
-		case <-ctx.Done():
 		}
 	}
 	if w != nil {

@@ -211,7 +211,7 @@ func (c *conn) handleAuth(sc *scratch, p *packets.Auth) (ended, bool) {
 func (c *conn) reauthenticate(e *enhanced, data []byte) error {
 	if e.exchange == nil {
 		e.due = time.Now().Add(c.b.limits.ConnectTimeout)
-		ctx, cancel := context.WithDeadline(c.b.life, e.due)
+		ctx, cancel := context.WithDeadline(c.context(), e.due)
 		e.end = cancel
 		cr := *e.credentials
 		cr.Principal = c.principal
@@ -222,7 +222,7 @@ func (c *conn) reauthenticate(e *enhanced, data []byte) error {
 		e.exchange = x
 		c.setDeadline(c.nextDue())
 	}
-	ctx, cancel := context.WithDeadline(c.b.life, e.due)
+	ctx, cancel := context.WithDeadline(c.context(), e.due)
 	defer cancel()
 	step, err := e.exchange.Step(ctx, data)
 	if err != nil {

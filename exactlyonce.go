@@ -56,7 +56,7 @@ func (c *conn) catchUp(sc *scratch, p *packets.Publish) bool {
 		return true
 	}
 	sc.flush()
-	ctx, cancel := context.WithTimeout(c.b.life, servingPatience)
+	ctx, cancel := context.WithTimeout(c.context(), servingPatience)
 	defer cancel()
 	c.caughtUp = cl.c.Barrier(ctx) == nil
 	return c.caughtUp
@@ -178,7 +178,7 @@ func (s *session) takesFirst(sc *scratch, e *core.Entry, filter string) bool {
 // askGroups is clusterNode.askGroups, for a limited time.
 func (c *conn) askGroups(sc *scratch) error {
 	sc.flush()
-	ctx, cancel := context.WithTimeout(c.b.life, servingPatience)
+	ctx, cancel := context.WithTimeout(c.context(), servingPatience)
 	defer cancel()
 	return c.b.cluster.askGroups(ctx, sc)
 }

@@ -283,12 +283,12 @@ func (n *clusterNode) fence(id string, cleanStart bool) {
 		return
 	}
 	s.mu.Lock()
-	had := s.conn != nil
+	c := s.conn
 	s.mu.Unlock()
-	if !had || s.letGo() == nil {
+	if c == nil {
 		return
 	}
-	n.wg.Go(func() { n.b.evict(n.life, s, cleanStart) })
+	n.wg.Go(func() { n.b.evictConn(n.life, s, c, cleanStart) })
 }
 
 // handedOver forgets a session that has moved. It is called on Apply's goroutine.

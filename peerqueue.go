@@ -241,12 +241,12 @@ func (n *clusterNode) repick(picks []pick) {
 }
 
 // pause keeps a publisher from being read from while too much is outstanding towards another node.
-func (n *clusterNode) pause(ctx context.Context) {
+func (n *clusterNode) pause(c *conn) {
 	if n.congested.Load() == 0 {
 		return
 	}
 	for _, p := range n.allPeers() {
-		_ = p.await(ctx, func() bool { return p.outstanding < peerPause }) // it fails only at the end
+		_ = p.await(c.context(), func() bool { return p.outstanding < peerPause }) // it fails only at the end
 	}
 }
 

@@ -28,6 +28,9 @@ func (c *conn) handlePublish(sc *scratch, h packets.FixedHeader, body []byte) (e
 		if code.IsError() {
 			return c.refusedPublish(sc, p, code)
 		}
+		if c.fenced.Load() {
+			return ended{code: packets.SessionTakenOver, err: errGone}, false
+		}
 		sc.r.begin(p, c.clientID, c.s, sc)
 		sc.b.route(sc)
 		c.published(p)
@@ -117,10 +120,10 @@ func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 // awaitServing holds a publisher while the cluster is choosing a new leader, rather than refusing what it sends.
 func (c *conn) awaitServing(sc *scratch) bool {
 	sc.flush()
-	ctx, cancel := context.WithTimeout(c.b.life, servingPatience)
+	ctx, cancel := context.WithTimeout(c.context(), servingPatience)
 	defer cancel()
 	// If it was given up meanwhile and is back, its clients may be anywhere.
-	return c.b.cluster.awaitServing(ctx) == nil && c.order.Load() == nil
+	return c.b.cluster.awaitServing(ctx) == nil && !c.kickedHard()
 }
 
 const reasonNotServing = "this node is separated from its cluster; publish again later, or to another node"
@@ -141,7 +144,7 @@ func (c *conn) intercept(sc *scratch, p *packets.Publish) packets.ReasonCode {
 		TopicName: own.TopicName, Payload: own.Payload, QoS: own.QoS, Retain: own.Retain, Properties: own.Properties, Publisher: c.clientID,
 	}}
 	for _, h := range c.b.hooks.publish {
-		if err := h.InterceptPublish(c.b.life, e); err != nil {
+		if err := h.InterceptPublish(c.context(), e); err != nil {
 			sc.reason = reasonStringOf(err)
 			return c.dropPublish(p, DropIntercepted, ReasonCodeOf(err, packets.ImplementationSpecificError))
 		}
@@ -225,6 +228,9 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	}
 	if code := c.permit(sc, p); code.IsError() {
 		return c.refusedPublish(sc, p, code)
+	}
+	if c.fenced.Load() { // meanwhile: the client sends the message again on its next connection
+		return ended{code: packets.SessionTakenOver, err: errGone}, false
 	}
 	sc.r.begin(p, c.clientID, s, sc)
 	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
@@ -346,7 +352,7 @@ func (c *conn) mayPublish(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	v, known := a.decided[key]
 	if !known {
 		sc.flush()
-		err := c.b.authorize(c.b.life, &AccessRequest{
+		err := c.b.authorize(c.context(), &AccessRequest{
 			ClientID: c.clientID, Principal: c.principal, Action: ActionPublish, Topic: strings.Clone(p.TopicName), QoS: p.QoS, Retain: p.Retain,
 		})
 		if err != nil {

@@ -161,7 +161,7 @@ func (c *conn) ration(sc *scratch, p *packets.Publish) packets.ReasonCode {
 		c.pause(wait)
 		sc.now = time.Now()
 		sc.nano = sc.b.nano()
-		c.lastRead = sc.now
+		c.lastRead, c.lastBytes = sc.now, sc.now
 	}
 	return packets.Success
 }

@@ -193,10 +193,12 @@ func (c *conn) drained(limit time.Duration) bool {
 		}
 		idle := c.idle
 		c.mu.Unlock()
+		if c.order.Load() != nil {
+			return false // whoever takes the connection over is not to wait for the client
+		}
 		select {
 		case <-idle:
-		case <-c.b.life.Done():
-			return false
+		case <-c.wake:
 		case <-timer.C:
 			return false
 		}

@@ -163,8 +163,14 @@ func (r *sessions) stopTimers() {
 func (s *session) letGo() *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.takeConn()
+}
+
+// takeConn is letGo under s.mu, which the caller holds.
+func (s *session) takeConn() *conn {
 	c := s.conn
 	if c != nil {
+		c.fenced.Store(true)
 		s.conn, s.leaving, s.catching = nil, c, nil
 		s.setOnline(false)
 		s.core.Detach()

@@ -58,7 +58,7 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) (ended, bool) {
 			}), false
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
+	ctx, cancel := context.WithTimeout(c.context(), subscribeTimeout)
 	defer cancel()
 	n := len(p.Subscriptions)
 	ps := pendingSubscribe{
@@ -98,7 +98,7 @@ func (c *conn) finishSubscribes(sc *scratch) (ended, bool) {
 	for i := range pending {
 		all = append(all, pending[i].made...)
 	}
-	if err := c.b.settle(c.b.life, all, c.durability); err != nil {
+	if err := c.b.settle(c.context(), all, c.durability); err != nil {
 		for i := range pending {
 			c.unmake(&pending[i], err)
 		}
@@ -326,7 +326,7 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.b.life, subscribeTimeout)
+	ctx, cancel := context.WithTimeout(c.context(), subscribeTimeout)
 	defer cancel()
 	if cl := c.b.cluster; cl != nil && len(gone) > 0 {
 		sc.flush()

@@ -142,10 +142,9 @@ func (c *conn) pumpStalled() {
 
 // writeOut writes the outbox, waiting for the client up to a time limit. It is for the end of a connection, on its own goroutine.
 func (c *conn) writeOut(limit time.Duration) {
-	deadline := time.Now().Add(limit)
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	_ = c.nc.SetWriteDeadline(deadline) // also for a writer that is at it
+	c.wr.Finish(time.Now().Add(limit)) // also for a writer that is at it
 	for {
 		c.mu.Lock()
 		if c.broken != nil || (!c.writing && c.out.Len() == 0) {
@@ -156,7 +155,6 @@ func (c *conn) writeOut(limit time.Duration) {
 			c.writing = true
 			batch := c.b.batch()
 			c.takeOut(batch)
-			c.wr.Timeout = limit
 			c.mu.Unlock()
 			c.write(batch)
 			continue

@@ -143,5 +143,8 @@ func (c *wsConn) addr(of func(net.Conn) net.Addr) net.Addr {
 	return of(c.Conn)
 }
 
+// NetConn returns the connection under the WebSocket, nil if it is not known.
+func (c *wsConn) NetConn() net.Conn { return c.under }
+
 // ConnectionState returns the TLS state, nil without TLS.
 func (c *wsConn) ConnectionState() *tls.ConnectionState { return c.tls }

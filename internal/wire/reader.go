@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/outbox"
 	"github.com/shoalmq/shoal/packets"
@@ -56,6 +58,11 @@ func (r *Reader) Fill() error {
 			err = nil // what came with the error is dealt with first; the error comes again
 		}
 	}
+	return r.filled(err)
+}
+
+// filled takes what the last read has brought, and returns its error.
+func (r *Reader) filled(err error) error {
 	r.w += r.n
 	switch {
 	case err == nil:
@@ -68,6 +75,39 @@ func (r *Reader) Fill() error {
 	}
 	return err
 }
+
+// FillArrived is Fill that does not wait for what has not arrived: it returns how many bytes it has read, 0 if there were
+// none. What has arrived on a connection that is no socket can only be known by waiting, which quiet bounds; the
+// connection's read deadline is another one then.
+func (r *Reader) FillArrived(quiet time.Duration) (n int, err error) {
+	if r.raw != nil {
+		r.n, r.err = 0, nil
+		err = r.raw.Control(func(fd uintptr) { r.try(fd) })
+		err = r.filled(err)
+		return r.n, err
+	}
+	before := r.w - r.r
+	for end := time.Now().Add(quiet); ; {
+		if err := r.nc.SetReadDeadline(end); err != nil {
+			return 0, err
+		}
+		err := r.Fill()
+		switch {
+		case err == nil:
+			return r.w - r.r - before, nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, err
+		case !time.Now().Before(end):
+			return 0, nil
+		}
+	}
+}
+
+// IsSocket reports whether the connection is a socket, whose methods do not block but to read and write.
+func (r *Reader) IsSocket() bool { return r.raw != nil }
+
+// Buffered returns how many bytes have been read that make no packet yet.
+func (r *Reader) Buffered() int { return r.w - r.r }
 
 // makeRoom sees to it that there is room behind the unread bytes. Memory grows with what has arrived, never with what a
 // length field announces.

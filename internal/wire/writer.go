@@ -18,13 +18,24 @@ type Writer struct {
 	n    int
 	err  error
 
-	// Timeout is how long WriteAll waits for the peer to take anything more, 0 for ever.
-	Timeout time.Duration
+	piece int // how much is written at a time by WriteAll
+	watch progress
 }
 
-// NewWriter returns a Writer to nc.
+// Pieces that WriteAll writes. Where the kernel does not tell what the peer has taken, each piece is what shows that it
+// takes anything.
+const (
+	largePiece = 256 << 10
+	smallPiece = 16 << 10
+)
+
+// NewWriter returns a Writer to nc. timeout is how long WriteAll waits for the peer to take anything more, 0 for ever.
 func NewWriter(nc net.Conn, timeout time.Duration) *Writer {
-	w := &Writer{nc: nc, raw: rawConn(nc), Timeout: timeout}
+	w := &Writer{nc: nc, raw: rawConn(nc), piece: smallPiece}
+	w.watch = progress{nc: nc, timeout: timeout, socket: rawConn(under(nc))}
+	if w.watch.socket != nil {
+		w.piece = largePiece
+	}
 	if w.raw != nil {
 		w.try = w.tryWrite
 	}
@@ -46,25 +57,24 @@ func (w *Writer) Try(batch *outbox.Batch) (all bool, err error) {
 	return batch.Consume(w.n), err
 }
 
-// WriteAll writes the rest of batch, waiting for the peer.
+// WriteAll writes the rest of batch, waiting for the peer. It fails with os.ErrDeadlineExceeded (wrapped) when the peer has
+// taken nothing for Timeout, or at the time given to Finish.
 func (w *Writer) WriteAll(batch *outbox.Batch) error {
-	// Each piece gets the whole timeout, so that a slow peer that still reads is not cut off in the middle of a large packet.
-	const piece = 256 << 10
+	w.watch.begin()
+	defer w.watch.end()
 	for len(batch.Bytes) > 0 {
-		if w.Timeout > 0 {
-			if err := w.nc.SetWriteDeadline(time.Now().Add(w.Timeout)); err != nil {
-				return err
-			}
+		if err := w.watch.moved(); err != nil {
+			return err
 		}
 		var n int
 		var err error
-		if first := batch.Bytes[0]; len(batch.Bytes) == 1 || len(first) >= piece {
-			n, err = w.nc.Write(first[:min(len(first), piece)])
+		if first := batch.Bytes[0]; len(batch.Bytes) == 1 || len(first) >= w.piece {
+			n, err = w.nc.Write(first[:min(len(first), w.piece)])
 		} else {
 			var bufs net.Buffers
 			total := 0
 			for _, b := range batch.Bytes {
-				if total += len(b); total > piece && len(bufs) > 0 {
+				if total += len(b); total > w.piece && len(bufs) > 0 {
 					break
 				}
 				bufs = append(bufs, b)
@@ -80,3 +90,6 @@ func (w *Writer) WriteAll(batch *outbox.Batch) error {
 	}
 	return nil
 }
+
+// Finish makes everything that is written from now on, also by a WriteAll that is going on, end at a time.
+func (w *Writer) Finish(at time.Time) { w.watch.finish(at) }
