@@ -13,11 +13,12 @@ import (
 // goroutines at once, and must return when ctx ends.
 type Source interface {
 	// User returns what is known of a client that wants to connect. ErrUnknownUser says that there
-	// is no such user, ErrRefused that the source has refused it; any other error that the source
-	// could not say.
+	// is no such user, ErrRefused that the source has refused it, ErrMalformed that what it keeps of
+	// the user cannot be understood; any other error that the source could not say.
 	User(ctx context.Context, q *Query) (*User, error)
-	// Rules returns the rules for a client. A nil List has no rules. A List that is returned
-	// together with an error is used, and the error logged; see acl.Compile.
+	// Rules returns the rules for a client, which depend on Subject.Name only. A nil List has no
+	// rules. A List that is returned together with an error is used, and the error logged; see
+	// acl.Compile.
 	Rules(ctx context.Context, s *Subject) (*acl.List, error)
 }
 
@@ -41,6 +42,9 @@ var (
 	ErrUnknownUser = errors.New("source: unknown user")
 	// ErrRefused says that a Source that verifies passwords itself has refused one.
 	ErrRefused = errors.New("source: wrong password")
+	// ErrMalformed says that what a Source keeps of a user cannot be understood. The user is
+	// refused, and the reason logged; the source is not taken to be down.
+	ErrMalformed = errors.New("source: malformed user")
 )
 
 // Query asks for a user.
