@@ -41,6 +41,7 @@ type Cluster struct {
 	closed  chan struct{} // closed when Close begins
 	running atomic.Pointer[running]
 	book    addresses
+	forGood atomic.Bool // Close leaves the cluster
 
 	startMu sync.Mutex // held during Start, and while Close begins
 	starts  int
@@ -337,8 +338,9 @@ func (c *Cluster) Serving() bool {
 }
 
 // Remove takes a node that will not come back out of the cluster at once, instead of after Config.RemoveLostAfter, so that it does not count for
-// the majority any more. Any node can be asked. The node must not run; it is an error if it does, or while there is no majority to agree. If
-// it is started again after all, it is welcome like any other. It is no error if the cluster does not know the node.
+// the majority any more. Any other node can be asked, whoever leads; while nobody does, and while the others have not noticed yet that the node is gone,
+// Remove goes on trying until ctx ends: give it a deadline. The node must not run: it is an error if it answers. If it is started again after all, it is
+// welcome like any other. It is no error if the cluster does not know the node.
 func (c *Cluster) Remove(ctx context.Context, node string) error {
 	r := c.running.Load()
 	if r == nil {
@@ -350,11 +352,20 @@ func (c *Cluster) Remove(ctx context.Context, node string) error {
 	return nil
 }
 
+// LeaveOnClose says that this node ends for good: when the broker is shut down after this, the node gives up its vote and its place in the cluster, and
+// nobody waits for it any more. Without it, a node that is shut down is taken to be back soon. Close, and with it shoal.Broker.Shutdown, returns an error
+// if the cluster has not agreed within a few seconds; then Remove, called at another node, does the same later. The last node of a cluster cannot leave
+// it. A node that has left, and is started again after all, is welcome. It may be called before Start.
+func (c *Cluster) LeaveOnClose() { c.forGood.Store(true) }
+
 // Close implements shoal.Replicator. It takes a few seconds at most. Later and concurrent calls wait for the first and
 // return its error. End Run's context, too.
 func (c *Cluster) Close() error {
 	if c.beginClose() {
 		if r := c.running.Load(); r != nil {
+			if c.forGood.Load() {
+				r.log.LeaveOnClose()
+			}
 			c.closing = r.log.Close()
 			r.mesh.Close()
 		}

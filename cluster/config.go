@@ -96,13 +96,13 @@ type Config struct {
 	LeaseDuration time.Duration
 	// HeartbeatTimeout and ElectionTimeout are raft's. Defaults DefaultHeartbeatTimeout and DefaultElectionTimeout.
 	HeartbeatTimeout, ElectionTimeout time.Duration
-	// RemoveLostAfter is how long a node that is gone, lost or stopped, counts for the majority; Cluster.Remove does it at once. Its sessions
-	// have been taken over long before that, and it is welcome whenever it comes back, with its data or without. Nodes are removed by a majority of those
-	// that count: when that is lost, nobody is removed, and the cluster waits for as many of the others as make one. A new leader counts the time
-	// anew. Default DefaultRemoveLostAfter.
+	// RemoveLostAfter is how long a node that is lost is waited for. Then its vote may lapse, if the cluster can lose one node more for that; not
+	// below a majority of Voters, and not while too few voters are left to agree, when the cluster waits for as many as make a majority. See the
+	// package's documentation, Membership. A spare node takes over its vote long before, and other nodes its sessions. It is welcome whenever it
+	// comes back, with its data or without. A new leader counts the time anew. Below zero: never. Default DefaultRemoveLostAfter.
 	RemoveLostAfter time.Duration
-	// Voters is how many nodes decide by majority. Further nodes follow: they serve clients like any other, and take the place of a voter that is
-	// removed. Five voters survive the loss of two at once; with each more, every decision waits for more nodes, and gains nothing
+	// Voters is how many nodes decide by majority, an odd number: of an even number above two, one less does. Further nodes are spare: they serve
+	// clients like any other, and take the place of a voter that is stopped or lost. Five voters survive the loss of two at once; with each more, every decision waits for more nodes, and gains nothing
 	// that most clusters need. All nodes should have the same. Default DefaultVoters.
 	Voters int
 	// SnapshotEntries and SnapshotBytes are how much log makes a snapshot, whichever comes first. Defaults
@@ -180,7 +180,7 @@ func (c Config) validate() error {
 		{"ElectionTimeout", c.ElectionTimeout},
 		{"RemoveLostAfter", c.RemoveLostAfter},
 	} {
-		if d.d < 50*time.Millisecond {
+		if d.d < 50*time.Millisecond && (d.d >= 0 || d.field != "RemoveLostAfter") {
 			bad(d.field, "%s is too short; use at least 50ms", d.d)
 		}
 	}

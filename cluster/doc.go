@@ -9,12 +9,23 @@
 //
 // # Membership
 //
-// A node that is stopped or lost keeps its place for Config.RemoveLostAfter, so that a restart, or a failure in the middle of
-// one, changes nothing about who decides. After that, or when an operator calls Cluster.Remove, it does not count any more; should
-// it come back, it is welcome. To replace a node, start the new one, stop the old one and remove it: one at a time, that can go on for ever.
+// Decisions need a majority of the voters (Status.Voters). Up to Config.Voters nodes vote, an odd number where there are three or
+// more; the others are spare nodes, which serve clients like any other.
 //
-// Decisions need a majority of the voters: Config.Voters says how many nodes are. While a majority is gone, nobody serves,
-// and nothing is lost: when as many as make a majority are back, with their Dir, the cluster goes on by itself.
+//   - The vote of a voter that is stopped or lost goes to a spare node as soon as the others have noticed. So nodes are replaced by starting the new
+//     one, waiting until it serves, and stopping the old one: one at a time, that can go on for ever, and nobody need be told.
+//   - Without a spare node a voter that is stopped, or lost, keeps its vote, since it is expected back: a restart changes nothing about who
+//     decides. Of two nodes, one that is stopped gives its vote up, so that the other one goes on alone.
+//   - The votes of nodes that stay away lapse by themselves, but only where the cluster can lose one node more for that (two votes of five, one of
+//     four), and never below a majority of Config.Voters: after 15 seconds if the node was stopped, and after Config.RemoveLostAfter if
+//     it was lost.
+//   - Cluster.LeaveOnClose, called before shoal.Broker.Shutdown, takes a node out of the cluster for good; Cluster.Remove does that for a node that
+//     is not there any more.
+//
+// A node that was replaced, or removed, and comes back is welcome, and is a spare node until it is needed.
+//
+// While a majority is gone, nobody serves, and nothing is lost: Status.Missing says who is missing, and when as many as make a majority
+// are back, with their Dir, the cluster goes on by itself.
 //
 // A node whose disk (Config.Dir) is full, or does not answer, is as good as lost until it is well: it acknowledges nothing, its clients and sessions go to other
 // nodes, and leadership does. It logs an error, tries again by itself, and comes back when there is room. When too few nodes have room for a majority,

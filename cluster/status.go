@@ -15,6 +15,9 @@ type Status struct {
 	Nodes []shoal.Node
 	// Voters are the nodes that decide, those that are away and not removed yet included, in the order of their names; see Config.Voters.
 	Voters []string
+	// Missing are those of Voters that this node does not see now. Majority is how many of Voters have to be there, so that the cluster serves.
+	Missing  []string
+	Majority int
 	// Serving reports whether this node holds a lease.
 	Serving bool
 	// Level is that of the formats in which the nodes talk to each other: the latest that all of them speak, those that are away included. See package
@@ -31,7 +34,10 @@ func (c *Cluster) Status() Status {
 		return Status{}
 	}
 	s := r.log.State()
-	return Status{Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters, Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied}
+	return Status{
+		Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters.Names, Missing: s.Voters.Missing, Majority: s.Voters.Majority,
+		Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied,
+	}
 }
 
 // Now implements shoal.Timekeeper. Before Start it is the time on this node's wall.

@@ -39,6 +39,7 @@ type nodeSettings struct {
 	bindIP                         string
 	members                        []string
 	gossipPort, raftPort, grpcPort int
+	leave                          bool
 	bootstrap                      bool
 	expect                         int
 	raftOverGRPC                   bool
@@ -71,6 +72,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.IntVar(&n.raftPort, "raft-port", 0, "`port` of raft (default: the gossip port + 1000, which is 8946)")
 	fs.BoolVar(&n.bootstrap, "raft-bootstrap", false, "begin a cluster if there is none to join; for exactly one node")
 	fs.IntVar(&n.expect, "raft-expect", 0, "instead of -raft-bootstrap: begin a cluster when so many `nodes` that expect as many see each other; the same for all of them")
+	fs.BoolVar(&n.leave, "leave", false, "when the program is stopped, leave the cluster for good: nobody waits for this node any more")
 	fs.BoolVar(&n.raftOverGRPC, "grpc-enable", false, "send raft's traffic through the gRPC port, too; -raft-port is then not opened")
 	fs.IntVar(&n.grpcPort, "grpc-port", 0, "`port` of gRPC, which carries messages between nodes (default: the gossip port + 10000, which is 17946)")
 	fs.StringVar(&n.tcp, "tcp", ":1883", "`address` for MQTT clients over TCP; without a host it is on 127.0.0.1, empty is none")

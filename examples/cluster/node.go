@@ -41,9 +41,12 @@ func runNode(ctx context.Context, n *nodeSettings, dataDir string, log *slog.Log
 		more = append(more, shoal.WithStorage(redis.Open(n.storage)))
 		log.Info("sessions are in a store that all nodes share")
 	}
-	b, _, err := newBroker(cfg, n.listeners(), dir, log, more...)
+	b, c, err := newBroker(cfg, n.listeners(), dir, log, more...)
 	if err != nil {
 		return err
+	}
+	if n.leave {
+		c.LeaveOnClose()
 	}
 	if err := b.Start(ctx); err != nil {
 		return err

@@ -92,7 +92,7 @@ func TestReplaceOneAtATimeForEver(t *testing.T) {
 		sub := mqtt.Connect(t, c, 1, "sub", mqtt.Expiry(100_000))
 		sub.Subscribe(1, "t")
 		sub.Leave()
-		tr := startTraffic(t, c, "t", 200*time.Millisecond, func() int { return newest })
+		tr := startTraffic(t, c, "t", 20*time.Millisecond, func() int { return newest })
 		for oldest := range 9 {
 			newest = c.Add()
 			if oldest%2 == 0 {

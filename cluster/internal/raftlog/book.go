@@ -64,6 +64,13 @@ func (b *addressBook) attributes(name string) map[string]string {
 	return b.alive[name].Attributes
 }
 
+// incarnation returns that of a live node, 0 for none.
+func (b *addressBook) incarnation(name string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.alive[name].Incarnation
+}
+
 // live returns name and address of the live nodes.
 func (b *addressBook) live() map[string]string {
 	b.mu.Lock()

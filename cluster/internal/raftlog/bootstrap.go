@@ -23,6 +23,7 @@ type state struct {
 	kind    byte
 	cluster uint64 // the identity of its cluster, or 0
 	expects uint64 // how many nodes are to begin a cluster, with stateExpects
+	leaving bool   // it is about to end
 }
 
 // serveState answers another node's question.
@@ -38,7 +39,11 @@ func (l *Log) serveState() []byte {
 		kind = stateExpects
 	}
 	answer := binary.BigEndian.AppendUint64([]byte{kind}, id)
-	return binary.AppendUvarint(answer, uint64(l.cfg.ExpectNodes))
+	answer = binary.AppendUvarint(answer, uint64(l.cfg.ExpectNodes))
+	if l.leaving.Load() {
+		return append(answer, 1)
+	}
+	return append(answer, 0)
 }
 
 // stateOf asks a node.
@@ -50,11 +55,11 @@ func (l *Log) stateOf(ctx context.Context, name string) (state, error) {
 	if len(answer) < 9 {
 		return state{}, errRequest
 	}
-	expects, _, err := nodecodec.Uvarint(answer[9:])
+	expects, rest, err := nodecodec.Uvarint(answer[9:])
 	if err != nil {
 		return state{}, errRequest
 	}
-	return state{answer[0], binary.BigEndian.Uint64(answer[1:]), expects}, nil
+	return state{answer[0], binary.BigEndian.Uint64(answer[1:]), expects, len(rest) > 0 && rest[0] == 1}, nil
 }
 
 // bootstrap begins a cluster, unless there is one. Where several nodes are told to begin it, the first by name does.

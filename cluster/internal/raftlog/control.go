@@ -19,11 +19,11 @@ const controlVersion = 1
 const (
 	opPropose = iota + 1 // an entry, to the leader; the answer is empty and says that it is committed
 	opNodeUp             // applied index and node, to the leader
-	opLeave              // name and incarnation, to the leader
+	opLeave              // name, incarnation and, if the node leaves for good, a 1, to the leader
 	opRenew              // name, incarnation, applied index, and a reading of the node's clock, to the leader; the answer is a ttl in nanoseconds, and the leader's
 	opReached            // an index; the answer is empty, and comes once that has been applied
 	opApplied            // name and incarnation, to the leader; the answer is the applied index it knows of
-	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one, and with how many
+	opState              // empty; the answer says which cluster the node is part of, or that it wants to begin one, and with how many, and whether the node is about to end
 	opPromise            // identity and nodes of a cluster that the caller is about to begin; the answer is empty
 	opMisfit             // a level; the node does not speak that of the cluster that sees it
 	opRemove             // a name, to the leader: the node is not to count any more; the answer is empty, or a byte if the node runs
@@ -60,7 +60,7 @@ func (l *Log) Control(ctx context.Context, from string, req []byte) ([]byte, err
 	case opNodeUp:
 		return nil, l.serveNodeUp(ctx, body)
 	case opLeave:
-		return nil, l.serveLeave(body)
+		return nil, l.serveLeave(ctx, body)
 	case opRenew:
 		return l.serveRenew(ctx, body)
 	case opReached:

@@ -27,15 +27,19 @@
 // one of those who answered, after they answered. It takes every node that is up as leased for one LeaseDuration after
 // its election, and gives none up before. So a lost node has stopped serving by itself before anybody acts on its loss.
 //
+// A leader that has stood still, because its process or its machine was stopped, has not seen that the others were silent. It gives a node up only after
+// it has waited for its request for as long as a lease takes while it was awake (stopwatch.go), and while a majority confirms it. The same goes for
+// everything else that measures the silence of others: how long a node was absent, how long a node without its log has been without a leader, how long
+// a write takes.
+//
 // The defaults: a lease of 1.3 s, renewed every eighth of that, and raft timeouts of 350 ms. A lease outlives an
 // election, so that losing the leader does not stop the others from serving; and the loss of any node, the leader
 // included, is known everywhere after about 2 s and practically always within 3 s. A stall shorter than a second costs no lease.
 //
 // # Voters
 //
-// A server's ID in raft is the node's name. The leader adds live nodes: as non-voters first, as voters once they have
-// caught up, as long as there are fewer than Config.Voters. A node that is gone stays a voter until RemoveLostAfter has passed, or an operator
-// says that it will not come back; a failed probe removes nobody. Then one of those that were too many takes its place.
+// A server's ID in raft is the node's name. The leader adds live nodes as non-voters; who votes is decided in ballot.go, whose rules the documentation of
+// package cluster has for operators. A failed probe removes nobody.
 // Addresses come from gossip at the moment of dialling, so that a whole cluster may come back at other addresses.
 //
 // A node that restarts without its log, because it keeps it in memory, has forgotten whom it voted for and what it

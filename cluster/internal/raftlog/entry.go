@@ -108,12 +108,17 @@ type nodeDown struct {
 	name        string
 	incarnation uint64
 	adopter     string
+	left        bool // it says itself that it leaves
 }
 
 func encodeNodeDown(d nodeDown) []byte {
 	b := nodecodec.AppendString([]byte{entryVersion, kindNodeDown}, d.name)
 	b = binary.AppendUvarint(b, d.incarnation)
-	return nodecodec.AppendString(b, d.adopter)
+	b = nodecodec.AppendString(b, d.adopter)
+	if d.left {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func decodeNodeDown(b []byte) (d nodeDown, err error) {
@@ -123,8 +128,9 @@ func decodeNodeDown(b []byte) (d nodeDown, err error) {
 	if d.incarnation, b, err = nodecodec.Uvarint(b); err != nil {
 		return d, errMalformed
 	}
-	if d.adopter, b, err = nodecodec.String(b); err != nil || len(b) > 0 {
+	if d.adopter, b, err = nodecodec.String(b); err != nil || len(b) > 1 {
 		return d, errMalformed
 	}
+	d.left = len(b) == 1 && b[0] == 1 // an earlier version has not said
 	return d, nil
 }

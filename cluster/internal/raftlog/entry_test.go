@@ -99,9 +99,9 @@ func TestBatchesAreAppliedOnce(t *testing.T) {
 	f.apply(11, batchOf("a", 5, 4, "late"))
 	f.apply(12, batchOf("a", 6, 1, "new"))
 	require.Equal(t, []string{"a:x", "a:y", "a:z", "a:new"}, r.applied)
-	f.apply(13, encodeNodeDown(nodeDown{"a", 5, "b"}))
-	f.apply(14, encodeNodeDown(nodeDown{"a", 6, "b"}))
-	f.apply(15, encodeNodeDown(nodeDown{"a", 6, "b"}))
+	f.apply(13, encodeNodeDown(nodeDown{name: "a", incarnation: 5, adopter: "b", left: true}))
+	f.apply(14, encodeNodeDown(nodeDown{name: "a", incarnation: 6, adopter: "b", left: true}))
+	f.apply(15, encodeNodeDown(nodeDown{name: "a", incarnation: 6, adopter: "b", left: true}))
 	f.apply(16, encodeNodeUp(shoal.Node{Name: "a", Incarnation: 6}))
 	f.apply(17, batchOf("a", 6, 2, "gone"))
 	require.Equal(t, []string{"up a", "up a", "down a b"}, r.events)
@@ -184,7 +184,7 @@ func TestLaterLevelStops(t *testing.T) {
 
 func FuzzApply(f *testing.F) {
 	f.Add(encodeNodeUp(shoal.Node{Name: "a", Incarnation: 1}))
-	f.Add(encodeNodeDown(nodeDown{"a", 1, "b"}))
+	f.Add(encodeNodeDown(nodeDown{name: "a", incarnation: 1, adopter: "b", left: true}))
 	f.Add(batchOf("a", 1, 1, "x", "y"))
 	f.Add([]byte{entryVersion + 1, 0})
 	f.Add(appendBatchHead(nil, batchHead{node: "a", incarnation: 1, first: 1, count: 1 << 62}))

@@ -38,7 +38,10 @@ type fitness struct {
 }
 
 // write is one that is under way.
-type write struct{ began time.Time }
+type write struct {
+	watch stopwatch
+	took  time.Duration // so far, as far as this process was awake
+}
 
 func newFitness(dir string, on medium) *fitness {
 	return &fitness{dir: dir, on: on, wake: make(chan struct{}, 1), closing: make(chan struct{}), writes: make(map[*write]struct{})}
@@ -46,7 +49,8 @@ func newFitness(dir string, on medium) *fitness {
 
 // during lets fn write, about so many bytes, and notes what becomes of it.
 func (f *fitness) during(size int, fn func() error) error {
-	w := &write{began: time.Now()}
+	w := &write{}
+	w.watch.tick(0)
 	f.mu.Lock()
 	f.writes[w] = struct{}{}
 	f.mu.Unlock()
@@ -78,8 +82,8 @@ func (f *fitness) trouble() error {
 		return f.err
 	}
 	for w := range f.writes {
-		if since := time.Since(w.began); since >= stallLimit {
-			return fmt.Errorf("a write has been under way for %s", since.Round(time.Second))
+		if w.took += w.watch.tick(2 * probeInterval); w.took >= stallLimit {
+			return fmt.Errorf("a write has been under way for %s", w.took.Round(time.Second))
 		}
 	}
 	return nil

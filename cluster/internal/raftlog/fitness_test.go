@@ -143,3 +143,24 @@ func TestSnapshotLeavesNothing(t *testing.T) {
 		})
 	}
 }
+
+// A write during which the process stands still takes long by no fault of the disk's; one that takes long while it runs does.
+func TestStallOfTheProcessIsNoneOfTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFitness("", medium{})
+		over := make(chan struct{})
+		go func() { _ = f.during(1, func() error { <-over; return nil }) }() // nil
+		synctest.Wait()
+		require.NoError(t, f.trouble())
+		time.Sleep(time.Hour)
+		require.NoError(t, f.trouble())
+		began := time.Now()
+		for f.trouble() == nil {
+			time.Sleep(probeInterval)
+		}
+		require.InDelta(t, stallLimit, time.Since(began), float64(2*probeInterval))
+		close(over)
+		synctest.Wait()
+		require.NoError(t, f.trouble())
+	})
+}

@@ -48,6 +48,7 @@ type fsm struct {
 	mu      sync.Mutex
 	up      map[string]*member
 	last    map[string]uint64 // the greatest incarnation of every name that was ever up
+	left    map[string]uint64 // incarnations that have said that they leave, as far as this node has applied that itself
 	newest  map[string]int    // the newest level that every name spoke when it was up last
 	level   int               // of the cluster
 	changed chan struct{}     // closed and replaced when something of these changes
@@ -56,7 +57,7 @@ type fsm struct {
 func newFSM(self string, levels level.Range, sm shoal.StateMachine, peers Peers, log *slog.Logger) *fsm {
 	return &fsm{
 		self: self, levels: levels, sm: sm, peers: peers, log: log, level: 1, newest: make(map[string]int),
-		up: make(map[string]*member), last: make(map[string]uint64), changed: make(chan struct{}),
+		up: make(map[string]*member), last: make(map[string]uint64), left: make(map[string]uint64), changed: make(chan struct{}),
 	}
 }
 
@@ -79,6 +80,13 @@ func (f *fsm) member(name string) (m member, isUp bool, last uint64, changed <-c
 		m, isUp = *p, true
 	}
 	return m, isUp, f.last[name], f.changed
+}
+
+// leftAs returns the incarnation in which a node has left, 0 if it has not, or was given up.
+func (f *fsm) leftAs(name string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left[name]
 }
 
 // change runs fn with mu held and tells whoever waits for a change.
@@ -197,6 +205,7 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 		f.up[n.Name] = &member{node: n, index: index}
 		f.last[n.Name] = n.Incarnation
 		f.newest[n.Name] = speaks.Newest
+		delete(f.left, n.Name)
 	})
 	if n.Name == f.self {
 		if old != nil {
@@ -223,12 +232,21 @@ func (f *fsm) applyNodeDown(index uint64, data []byte) error {
 	if m == nil || m.node.Incarnation != d.incarnation {
 		return nil
 	}
-	f.change(func() { delete(f.up, d.name) })
+	f.change(func() {
+		delete(f.up, d.name)
+		if d.left {
+			f.left[d.name] = d.incarnation
+		}
+	})
 	if d.name == f.self {
 		f.onOwnDown(d.incarnation)
 	}
 	f.sm.NodeDown(index, m.node, d.adopter)
 	f.peers.NodeDown(d.name)
-	f.log.Info("node lost", "node", d.name, "incarnation", d.incarnation, "adopter", d.adopter)
+	if d.left {
+		f.log.Info("node left", "node", d.name, "incarnation", d.incarnation, "adopter", d.adopter)
+	} else {
+		f.log.Info("node lost", "node", d.name, "incarnation", d.incarnation, "adopter", d.adopter)
+	}
 	return nil
 }

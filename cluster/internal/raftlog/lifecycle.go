@@ -92,25 +92,6 @@ func (l *Log) serveNodeUp(ctx context.Context, body []byte) error {
 	return l.applyHere(encodeNodeUp(n))
 }
 
-func (l *Log) serveLeave(body []byte) error {
-	name, incarnation, _, err := readIncarnation(body)
-	if err != nil {
-		return err
-	}
-	r := l.reign.Load()
-	if r == nil {
-		return errNotLeader
-	}
-	d, err := r.condemn(name, incarnation)
-	if errors.Is(err, errNotUp) {
-		return nil // it has gone already
-	}
-	if err != nil {
-		return err
-	}
-	return l.applyHere(encodeNodeDown(d))
-}
-
 // Yield hands over leadership, if this node has it. If it gets it again, it keeps it: were all nodes about to stop, it would go round and round.
 func (l *Log) Yield(ctx context.Context) error {
 	if l.raft.State() != raft.Leader || !l.hasOtherVoters() {
@@ -128,42 +109,22 @@ func (l *Log) Yield(ctx context.Context) error {
 	}
 }
 
-// leave hands over leadership and proposes this node's NodeDown, as far as that is possible until ctx ends.
-func (l *Log) leave(ctx context.Context) {
-	if err := l.Yield(ctx); err != nil {
-		l.cfg.Logger.Debug("leadership not handed over", "err", err)
-	}
-	for ctx.Err() == nil {
-		m, isUp, _, _ := l.fsm.member(l.cfg.Self.Name)
-		if !isUp {
-			return
-		}
-		_, err := l.toLeader(ctx, time.Second, opLeave, appendIncarnation(nil, m.node.Name, m.node.Incarnation))
-		if err == nil {
-			return
-		}
-		l.cfg.Logger.Debug("leaving", "err", err)
-		select {
-		case <-time.After(nodeUpPause):
-		case <-ctx.Done():
-		}
-	}
-}
-
 // watchAmnesia lets a node without its log vote once it has caught up, or when nobody leads it for amnesiaWait.
 func (l *Log) watchAmnesia(ctx context.Context) {
 	defer l.transport.noVotes.Store(false)
-	alone := time.Now()
+	var watch stopwatch
+	var alone time.Duration
 	t := time.NewTicker(nodeUpPause)
 	defer t.Stop()
 	for {
 		if l.incarnation.Load() != 0 {
 			return
 		}
+		alone += watch.tick(2 * nodeUpPause)
 		if _, id := l.raft.LeaderWithID(); id != "" {
-			alone = time.Now()
+			alone = 0
 		}
-		if time.Since(alone) >= amnesiaWait {
+		if alone >= amnesiaWait {
 			return
 		}
 		select {

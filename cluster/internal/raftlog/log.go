@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +21,6 @@ import (
 const (
 	proposeTimeout = 10 * time.Second
 	commitTimeout  = 300 * time.Millisecond
-	leaveTimeout   = 2 * time.Second
 	stopTimeout    = 5 * time.Second
 	maxAppend      = 16 // entries of up to 1 MiB in one request
 	pooledConns    = 4
@@ -93,6 +91,7 @@ type Log struct {
 	wanted       atomic.Uint64
 	incarnation  atomic.Uint64
 	leaving      atomic.Bool
+	forGood      atomic.Bool   // Close takes this node out of the cluster
 	misfit       atomic.Uint64 // the level of a cluster that has refused this node
 	renewNow     chan struct{} // capacity 1
 	peersChanged chan struct{} // capacity 1
@@ -335,14 +334,12 @@ func (l *Log) ProposeStable(cmd []byte, done func(any, error)) {
 }
 
 // Close gives up the lease, hands over leadership, says that this node leaves, and stops raft. It takes no longer than
-// twice leaveTimeout and stopTimeout together. It is called once.
+// twice leaveTimeout, or as much as forGoodTimeout, and stopTimeout together. It is called once.
 func (l *Log) Close() error {
 	l.leaving.Store(true)
 	l.lease.drop()
 	l.upCancel()
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	l.leave(ctx)
-	cancel()
+	left := l.leave()
 	l.batcher.close()
 	l.gate.close(leaveTimeout)
 	stopped := make(chan error, 1)
@@ -365,14 +362,14 @@ func (l *Log) Close() error {
 	l.wg.Wait()
 	l.completerCancel()
 	<-l.completerDone
-	return err
+	return errors.Join(left, err)
 }
 
 // State is the cluster as a node sees it.
 type State struct {
 	Leader  string
 	Nodes   []shoal.Node // that are up
-	Voters  []string
+	Voters  Voters
 	Level   int
 	Applied uint64
 }
@@ -380,16 +377,9 @@ type State struct {
 // State returns what this node knows of the cluster.
 func (l *Log) State() State {
 	_, id := l.raft.LeaderWithID()
-	s := State{Leader: string(id), Level: l.Level(), Applied: l.fsm.watch.applied.Load()}
+	s := State{Leader: string(id), Level: l.Level(), Applied: l.fsm.watch.applied.Load(), Voters: l.votersNow()}
 	for _, m := range l.fsm.members() {
 		s.Nodes = append(s.Nodes, m.node)
 	}
-	servers, _ := l.servers() // none after Close
-	for _, v := range servers {
-		if v.Suffrage == raft.Voter {
-			s.Voters = append(s.Voters, string(v.ID))
-		}
-	}
-	slices.Sort(s.Voters)
 	return s
 }

@@ -13,21 +13,27 @@ import (
 type reign struct {
 	log  *Log
 	term uint64
+	// ownEnd returns when the leader's own lease ends.
+	ownEnd func() (time.Time, error)
 	// strangers are nodes of other clusters that have been reported. On reconcileVoters' goroutine.
 	strangers map[string]bool
 	misfits   sync.Map // names of nodes whose level has been reported
 
-	mu      sync.Mutex
-	ready   bool
-	granted map[string]*grant
+	mu       sync.Mutex
+	ready    bool
+	granted  map[string]*grant
+	awake    stopwatch
+	absences map[string]*absence
 }
 
 // grant is what the leader knows of one incarnation of a node.
 type grant struct {
 	incarnation uint64
 	until       time.Time // the node may serve until then
-	condemned   bool      // its NodeDown has been proposed: nothing is granted any more
-	applied     uint64
+	// silent is for how long this node has waited for the other one to ask. What it has slept through itself does not count.
+	silent    time.Duration
+	condemned bool // its NodeDown has been proposed: nothing is granted any more
+	applied   uint64
 }
 
 var (
@@ -55,9 +61,15 @@ func (l *Log) reigns(ctx context.Context, elected <-chan bool) {
 	}
 }
 
+func newReign(l *Log, term uint64) *reign {
+	r := &reign{log: l, term: term, strangers: make(map[string]bool), granted: make(map[string]*grant), absences: make(map[string]*absence)}
+	r.ownEnd = r.confirmedUntil
+	return r
+}
+
 // beginReign starts a reign and returns what ends it.
 func (l *Log) beginReign(ctx context.Context) (end func()) {
-	r := &reign{log: l, term: l.raft.CurrentTerm(), strangers: make(map[string]bool), granted: make(map[string]*grant)}
+	r := newReign(l, l.raft.CurrentTerm())
 	l.reign.Store(r)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -84,7 +96,7 @@ func (r *reign) run(ctx context.Context) {
 	r.ready = true
 	r.mu.Unlock()
 	r.log.pokeRenew()
-	t := time.NewTicker(r.log.cfg.LeaseDuration / (2 * renewals))
+	t := time.NewTicker(r.period())
 	defer t.Stop()
 	for {
 		_, _, _, changed := r.log.fsm.member("")
@@ -102,6 +114,9 @@ func (r *reign) run(ctx context.Context) {
 	}
 }
 
+// period is how often the leader looks after the leases.
+func (r *reign) period() time.Duration { return r.log.cfg.LeaseDuration / (2 * renewals) }
+
 // margin is added to what was granted before a node is given up, for clocks that run at different speeds.
 func (r *reign) margin() time.Duration { return r.log.cfg.LeaseDuration / 20 }
 
@@ -116,17 +131,25 @@ func (r *reign) of(m member) *grant {
 	return g
 }
 
-// overdue returns the nodes to give up now, and grants them nothing any more.
+// overdue returns the nodes to give up now, and grants them nothing any more. The leader gives nobody up before a majority has confirmed it, and each
+// node has had a whole lease's time to ask while this one was there to hear it.
 func (r *reign) overdue() []nodeDown {
 	members := r.log.fsm.members()
+	end, err := r.ownEnd()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
+	confirmed := err == nil && now.Before(end)
+	elapsed := r.awake.tick(2 * r.period())
 	var adopters []string
 	var lost []member
 	for _, m := range members {
 		g := r.of(m)
-		if g.condemned || now.After(g.until.Add(r.margin())) {
+		g.silent += elapsed
+		if !confirmed {
+			g.silent = 0
+		}
+		if g.condemned || g.silent >= r.log.cfg.LeaseDuration && now.After(g.until.Add(r.margin())) {
 			g.condemned = true
 			lost = append(lost, m)
 		} else {
@@ -135,7 +158,7 @@ func (r *reign) overdue() []nodeDown {
 	}
 	downs := make([]nodeDown, 0, len(lost))
 	for _, m := range lost {
-		downs = append(downs, nodeDown{m.node.Name, m.node.Incarnation, adopter(adopters, m.node.Name, r.log.cfg.Self.Name)})
+		downs = append(downs, nodeDown{name: m.node.Name, incarnation: m.node.Incarnation, adopter: adopter(adopters, m.node.Name, r.log.cfg.Self.Name)})
 	}
 	return downs
 }
@@ -155,8 +178,8 @@ func adopter(live []string, lost, otherwise string) string {
 	return otherwise
 }
 
-// ownEnd returns when the leader's own lease ends.
-func (r *reign) ownEnd() (time.Time, error) {
+// confirmedUntil is ownEnd: one lease after a moment at which a majority took this node for its leader.
+func (r *reign) confirmedUntil() (time.Time, error) {
 	future := r.log.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
 		return time.Time{}, err
@@ -195,6 +218,7 @@ func (r *reign) grant(name string, incarnation, applied uint64) (time.Duration, 
 	if ttl <= 0 {
 		return 0, errNoQuorum
 	}
+	g.silent = 0
 	if end.After(g.until) {
 		g.until = end
 	}
@@ -230,5 +254,5 @@ func (r *reign) condemn(name string, incarnation uint64) (nodeDown, error) {
 			live = append(live, m.node.Name)
 		}
 	}
-	return nodeDown{name, incarnation, adopter(live, name, name)}, nil
+	return nodeDown{name: name, incarnation: incarnation, adopter: adopter(live, name, name)}, nil
 }

@@ -4,24 +4,20 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/shoalmq/shoal"
-	"github.com/shoalmq/shoal/cluster/internal/nodecodec"
 )
 
 const (
 	reconcileInterval = time.Second
 	stateTimeout      = 300 * time.Millisecond
-	removeTimeout     = 5 * time.Second
 )
 
-var (
-	errNotServer = errors.New("raft does not know it yet")
-	errRunning   = errors.New("it is running: stop it first")
-)
+var errNotServer = errors.New("raft does not know it yet")
 
 // SetPeers is Replicator.SetPeers.
 func (l *Log) SetPeers(live []shoal.Node) {
@@ -37,15 +33,16 @@ func (l *Log) SetPeers(live []shoal.Node) {
 // reconcileVoters makes raft's configuration follow the live nodes, while this node leads.
 func (r *reign) reconcileVoters(ctx context.Context) {
 	l := r.log
-	absent := make(map[raft.ServerID]time.Time)
 	t := time.NewTicker(reconcileInterval)
 	defer t.Stop()
 	for {
-		if err := r.reconcile(ctx, absent); err != nil && ctx.Err() == nil {
+		_, _, _, changed := l.fsm.member("")
+		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Debug("changing raft's configuration", "err", err)
 		}
 		select {
 		case <-t.C:
+		case <-changed:
 		case <-l.peersChanged:
 		case <-ctx.Done():
 			return
@@ -54,39 +51,30 @@ func (r *reign) reconcileVoters(ctx context.Context) {
 }
 
 // reconcile makes one pass.
-func (r *reign) reconcile(ctx context.Context, absent map[raft.ServerID]time.Time) error {
+func (r *reign) reconcile(ctx context.Context) error {
 	l := r.log
 	servers, err := l.servers()
 	if err != nil {
 		return err
 	}
-	live := l.book.live()
 	known := make(map[raft.ServerID]bool, len(servers))
 	var errs []error
 	for _, s := range servers {
 		known[s.ID] = true
-		if _, ok := live[string(s.ID)]; ok || string(s.ID) == l.cfg.Self.Name {
-			delete(absent, s.ID)
-			continue
-		}
-		since, ok := absent[s.ID]
-		if !ok {
-			absent[s.ID] = time.Now()
-		} else if _, isUp, _, _ := l.fsm.member(string(s.ID)); !isUp && time.Since(since) >= l.cfg.RemoveLostAfter {
+		if s.Suffrage != raft.Voter && r.standing(string(s.ID)) == released && r.absentFor(string(s.ID), l.cfg.RemoveLostAfter) {
 			l.cfg.Logger.Info("node is no longer part of the cluster", "node", string(s.ID), "absent", l.cfg.RemoveLostAfter)
 			errs = append(errs, l.removeServer(s.ID))
-			delete(absent, s.ID)
 		}
 	}
-	for name, addr := range live {
+	for name, addr := range l.book.live() {
 		// The address that a node had first stays in the configuration: the address book knows the present one. raft 1.8.0 has a
 		// data race between replicating to a server and changing its address.
-		if known[raft.ServerID(name)] || addr == "" {
+		if known[raft.ServerID(name)] || addr == "" || l.hasLeft(name) {
 			continue
 		}
 		errs = append(errs, r.invite(ctx, name, addr))
 	}
-	errs = append(errs, r.promote(ctx, live), r.raise(servers))
+	errs = append(errs, r.vote(ctx, ""), r.raise(servers))
 	return errors.Join(errs...)
 }
 
@@ -106,20 +94,53 @@ func (l *Log) alone(ctx context.Context, fn func(servers []raft.Server) error) e
 	return fn(servers)
 }
 
-// promote makes a voter of a node that is up and was one too many, when a voter has gone.
-func (r *reign) promote(ctx context.Context, live map[string]string) error {
-	return r.log.alone(ctx, func(servers []raft.Server) error { return r.promoteOneOf(servers, live) })
+// vote gives votes to nodes, and takes them away, until everything is as the ballot wants it. A node that is about to come up counts as one that is.
+func (r *reign) vote(ctx context.Context, coming string) error {
+	return r.log.alone(ctx, func(servers []raft.Server) error {
+		for range 2 * len(servers) {
+			c := r.ballot(servers, coming).next()
+			if c.name == "" {
+				return nil
+			}
+			if err := r.apply(c, servers); err != nil {
+				return err
+			}
+			var err error
+			if servers, err = r.log.servers(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-func (r *reign) promoteOneOf(servers []raft.Server, live map[string]string) error {
-	if countVoters(servers) >= r.log.cfg.Voters {
-		return nil
-	}
+func (r *reign) ballot(servers []raft.Server, coming string) ballot {
+	b := ballot{most: r.log.cfg.Voters}
 	for _, s := range servers {
-		_, isUp, _, _ := r.log.fsm.member(string(s.ID))
-		if _, ok := live[string(s.ID)]; ok && isUp && s.Suffrage != raft.Voter {
-			r.log.cfg.Logger.Info("node becomes a voter", "node", string(s.ID))
-			return r.log.addVoter(s.ID, s.Address) // one at a time: each changes what a majority is
+		how := fit
+		if name := string(s.ID); name != coming {
+			how = r.standing(name)
+		}
+		b.seats = append(b.seats, seat{string(s.ID), s.Suffrage == raft.Voter, how})
+	}
+	return b
+}
+
+// apply makes one step.
+func (r *reign) apply(c change, servers []raft.Server) error {
+	l := r.log
+	for _, s := range servers {
+		switch {
+		case string(s.ID) != c.name:
+		case c.promote:
+			l.cfg.Logger.Info("node becomes a voter", "node", c.name)
+			return l.addVoter(s.ID, s.Address)
+		case c.replace:
+			l.cfg.Logger.Info("node is away and has no vote any more: another one takes its place", "node", c.name)
+			return l.demoteVoter(s.ID)
+		default:
+			l.cfg.Logger.Info("node has been away for long and has no vote any more, so that fewer nodes are needed to decide", "node", c.name)
+			return l.demoteVoter(s.ID)
 		}
 	}
 	return nil
@@ -132,51 +153,6 @@ func countVoters(servers []raft.Server) (n int) {
 		}
 	}
 	return n
-}
-
-// Remove takes a node that does not run out of the cluster at once, instead of after RemoveLostAfter.
-func (l *Log) Remove(ctx context.Context, name string) error {
-	for {
-		answer, err := l.toLeader(ctx, removeTimeout, opRemove, nodecodec.AppendString(nil, name))
-		switch {
-		case err == nil && len(answer) > 0:
-			return errRunning
-		case err == nil:
-			return nil
-		}
-		select {
-		case <-l.leaderChanged():
-		case <-time.After(retryMax):
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		}
-	}
-}
-
-// serveRemove answers nothing, or a byte if the node is running.
-func (l *Log) serveRemove(body []byte) ([]byte, error) {
-	name, _, err := nodecodec.String(body)
-	if err != nil {
-		return nil, errRequest
-	}
-	if l.reign.Load() == nil {
-		return nil, errNotLeader
-	}
-	_, seen := l.book.live()[name]
-	if _, isUp, _, _ := l.fsm.member(name); seen || isUp {
-		return []byte{1}, nil
-	}
-	servers, err := l.servers()
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range servers {
-		if string(s.ID) == name {
-			l.cfg.Logger.Info("node is removed from the cluster", "node", name)
-			return nil, l.removeServer(s.ID)
-		}
-	}
-	return nil, nil
 }
 
 // invite adds a node that is new here, unless it is part of another cluster.
@@ -203,22 +179,16 @@ func (r *reign) invite(ctx context.Context, name, addr string) error {
 	return r.log.addNonvoter(raft.ServerID(name), raft.ServerAddress(addr))
 }
 
-// admit makes a voter of a node that has caught up, unless there are enough.
+// admit lets a node come up that has caught up: as a voter, if there are too few.
 func (r *reign) admit(ctx context.Context, name string) error {
-	return r.log.alone(ctx, func(servers []raft.Server) error { return r.admitOneOf(servers, name) })
-}
-
-func (r *reign) admitOneOf(servers []raft.Server, name string) error {
-	for _, s := range servers {
-		switch {
-		case string(s.ID) != name:
-		case s.Suffrage == raft.Voter, countVoters(servers) >= r.log.cfg.Voters:
-			return nil
-		default:
-			return r.log.addVoter(s.ID, s.Address)
-		}
+	servers, err := r.log.servers()
+	if err != nil {
+		return err
 	}
-	return errNotServer
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == name }) {
+		return errNotServer
+	}
+	return r.vote(ctx, name)
 }
 
 func (l *Log) addVoter(id raft.ServerID, addr raft.ServerAddress) error {
@@ -227,6 +197,10 @@ func (l *Log) addVoter(id raft.ServerID, addr raft.ServerAddress) error {
 
 func (l *Log) addNonvoter(id raft.ServerID, addr raft.ServerAddress) error {
 	return l.gate.do(func() error { return l.raft.AddNonvoter(id, addr, 0, enqueueTimeout).Error() })
+}
+
+func (l *Log) demoteVoter(id raft.ServerID) error {
+	return l.gate.do(func() error { return l.raft.DemoteVoter(id, 0, enqueueTimeout).Error() })
 }
 
 func (l *Log) removeServer(id raft.ServerID) error {
