@@ -51,6 +51,19 @@ func ask[V any](ctx context.Context, a *Authenticator, c *cache[V], q question[V
 	return result, &down{fmt.Errorf("%s: cannot be asked: %w", a.cfg.Name, err)}
 }
 
+// askHere asks a source that answers from memory.
+func askHere[V any](ctx context.Context, a *Authenticator, question func(context.Context) (V, error)) (v V, err error) {
+	a.n.questions.Add(1)
+	if err = errClosed; a.life.Err() == nil {
+		v, err = question(ctx)
+	}
+	if err != nil {
+		a.n.failures.Add(1)
+		return v, &down{fmt.Errorf("%s: cannot be asked: %w", a.cfg.Name, err)}
+	}
+	return v, nil
+}
+
 // put puts a question and keeps the answer. It runs on a goroutine of its own, which Close waits
 // for.
 func put[V any](a *Authenticator, c *cache[V], q question[V], epoch uint64) (v V, err error) {

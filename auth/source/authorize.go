@@ -79,12 +79,7 @@ func (a *Authenticator) rules(ctx context.Context, s *Subject) (*acl.List, error
 		return s.User.Rules, nil
 	}
 	if a.cfg.Local {
-		a.n.questions.Add(1)
-		list, err := a.askRules(ctx, s)
-		if err != nil {
-			err = &down{err}
-		}
-		return list, err
+		return askHere(ctx, a, func(ctx context.Context) (*acl.List, error) { return a.askRules(ctx, s) })
 	}
 	key := s.Name
 	old, ok, fresh := a.lists.get(key, time.Now())
@@ -118,12 +113,7 @@ func (a *Authenticator) judge(
 		return d, nil
 	}
 	if a.cfg.Local {
-		a.n.questions.Add(1)
-		d, err := j.Judge(ctx, s, r)
-		if err != nil {
-			err = &down{err}
-		}
-		return d, err
+		return askHere(ctx, a, func(ctx context.Context) (acl.Decision, error) { return j.Judge(ctx, s, r) })
 	}
 	flags := string([]byte{byte(r.Action), byte(r.QoS), bit(r.Retain), bit(r.Will)})
 	key := a.mac(s.UserName, s.ClientID, flags, r.Topic, r.Group)

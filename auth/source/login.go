@@ -72,13 +72,7 @@ func (a *Authenticator) principal(name string, u *User) *shoal.Principal {
 // user returns what the source knows of who asks.
 func (a *Authenticator) user(ctx context.Context, q *Query) (answer, error) {
 	if a.cfg.Local {
-		a.n.questions.Add(1)
-		found, err := a.askUser(ctx, q)
-		if err != nil {
-			a.n.failures.Add(1)
-			err = &down{err}
-		}
-		return found, err
+		return askHere(ctx, a, func(ctx context.Context) (answer, error) { return a.askUser(ctx, q) })
 	}
 	var extra string
 	if k, ok := a.source.(Keyed); ok {

@@ -99,8 +99,16 @@ type login struct {
 }
 
 // UserOf returns what the source knew of a principal when it connected; nil if the principal is not
-// of this package. For principals of auth.All and auth.First look through auth.Principals.
+// of this package. It looks through Data that has a method Unwrap() *shoal.Principal. For
+// principals of auth.All and auth.First look through auth.Principals.
 func UserOf(p *shoal.Principal) *User {
+	for p != nil {
+		w, ok := p.Data.(interface{ Unwrap() *shoal.Principal })
+		if !ok {
+			break
+		}
+		p = w.Unwrap()
+	}
 	if l := loginOf(p); l != nil {
 		return l.user
 	}
