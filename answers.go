@@ -84,7 +84,7 @@ func (c *conn) appendRefusal(slot *ackSlot) {
 	}
 	b, err := c.encodeAnswer(p)
 	if err != nil {
-		c.b.log.Error("a packet could not be encoded", "client_id", c.clientID, "error", err)
+		c.cannotSay(err)
 		return
 	}
 	c.out.Append(b)

@@ -41,7 +41,6 @@ type conn struct {
 	tooFast     bool                     // the connection ends for that
 	quiet       bool                     // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration            // one and a half times what was agreed; 0 for none
-	maxPacket   int                      // the client's Maximum Packet Size; 0 for none
 	lastRead    time.Time                // when the last packet had arrived
 	lastBytes   time.Time                // when the last bytes had
 	heard       int                      // bytes read since it was told to end; see hearout.go

@@ -20,12 +20,7 @@ func (c *conn) handshake() (ended, bool) {
 	if err != nil {
 		return c.refuse(err), false
 	}
-	c.version = p.ProtocolVersion
 	c.clientID = p.ClientID
-	if v, ok := p.Properties.RequestProblemInformation.Get(); ok {
-		c.quiet = v == 0
-	}
-	c.maxPacket = int(p.Properties.MaximumPacketSize.Or(0))
 	ctx, cancel := context.WithDeadline(c.context(), c.started.Add(c.b.limits.ConnectTimeout))
 	defer cancel()
 	if err := c.connect(ctx, p); err != nil {
@@ -50,9 +45,13 @@ func (c *conn) readConnect() (*packets.Connect, error) {
 		}
 	}
 	var p packets.Connect
-	if err := p.Decode(h, body, 0); err != nil {
-		c.version = p.ProtocolVersion // as far as it was read
+	err = p.Decode(h, body, 0)
+	c.version, c.out.Max = p.ProtocolVersion, int(p.Properties.MaximumPacketSize.Or(0)) // as far as it was read
+	if err != nil {
 		return nil, err
+	}
+	if v, ok := p.Properties.RequestProblemInformation.Get(); ok {
+		c.quiet = v == 0
 	}
 	c.rd.Release()
 	return &p, nil
@@ -261,6 +260,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		return &Error{ReasonCode: packets.ServerBusy, Reason: "another connection of this client is being set up"}
 	}
 	defer release()
+	if _, err := c.encodeAnswer(c.connAck(p, e, assigned, false)); err != nil {
+		return err // before the client's session is touched
+	}
 	w := newWill(b, c, p, e.Will)
 	var epoch uint64
 	old := b.sessions.get(p.ClientID)

@@ -122,7 +122,7 @@ func (c *conn) appendAuth(e *enhanced, code packets.ReasonCode, data []byte) err
 	if err != nil {
 		return &Error{ReasonCode: packets.ImplementationSpecificError, Err: err}
 	}
-	if c.maxPacket > 0 && len(b) > c.maxPacket {
+	if c.out.Max > 0 && len(b) > c.out.Max {
 		return &Error{ReasonCode: packets.PacketTooLarge, Reason: fmt.Sprintf("the next step of the authentication has %d bytes, more than the client's Maximum Packet Size", len(b))}
 	}
 	c.mu.Lock()

@@ -1,12 +1,16 @@
 package shoal
 
-import "github.com/shoalmq/shoal/packets"
+import (
+	"errors"
+
+	"github.com/shoalmq/shoal/packets"
+)
 
 // Answers are made of what authenticators, interceptors and stores return. Here they are made to fit the packet they go into, so that
 // none is lost because it cannot be said.
 
-// encodeAnswer encodes a packet with reason codes that its type may carry, and without its Reason String if the client does not take a
-// packet that large [MQTT-3.2.2-19]. Texts of user code that cannot be encoded are left out.
+// encodeAnswer encodes a packet with reason codes that its type may carry. What the client can do without is left out if the packet is larger than it
+// takes [MQTT-3.1.2-24], [MQTT-3.2.2-19], or if a text of user code cannot be encoded. It fails if the packet is too large all the same.
 func (c *conn) encodeAnswer(p packets.Packet) ([]byte, error) {
 	var reason *packets.Optional[string]
 	var others []*packets.Optional[string]
@@ -30,20 +34,34 @@ func (c *conn) encodeAnswer(p packets.Packet) ([]byte, error) {
 		reason = &p.Properties.ReasonString
 		others = []*packets.Optional[string]{&p.Properties.ServerReference}
 	}
-	b, err := packets.Append(nil, p, c.version)
-	if reason != nil && reason.Set && (err != nil || (c.maxPacket > 0 && len(b) > c.maxPacket)) {
+	b, err := c.encode(p)
+	if reason != nil && reason.Set && err != nil {
 		*reason = packets.Optional[string]{}
-		b, err = packets.Append(nil, p, c.version)
+		b, err = c.encode(p)
 	}
 	if err != nil && len(others) > 0 {
-		c.logger().Error("a text for a client cannot be encoded and is left out", "packet", p.Type().String(), "error", err)
+		if !errors.Is(err, errTooLarge) {
+			c.logger().Error("a text for a client cannot be encoded and is left out", "packet", p.Type().String(), "error", err)
+		}
 		for _, text := range others {
 			*text = packets.Optional[string]{}
 		}
-		b, err = packets.Append(nil, p, c.version)
+		b, err = c.encode(p)
 	}
 	return b, err
 }
+
+// encode encodes a packet, unless it is larger than the client takes.
+func (c *conn) encode(p packets.Packet) ([]byte, error) {
+	b, err := packets.Append(nil, p, c.version)
+	if err == nil && c.out.Max > 0 && len(b) > c.out.Max {
+		return nil, errTooLarge
+	}
+	return b, err
+}
+
+// errTooLarge is the end of a connection whose client is owed a packet that it does not take.
+var errTooLarge = &Error{ReasonCode: packets.PacketTooLarge, Reason: "an answer is larger than the Maximum Packet Size of the client"}
 
 func fitAll(codes []packets.ReasonCode, t packets.Type) {
 	for i, code := range codes {

@@ -78,7 +78,7 @@ func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then
 type SubscribeOptions struct {
 	QoS packets.QoS
 	// Buffer is how many messages wait for Next, BufferBytes how many bytes of them. Default 1,024 and 16 MiB. What does not fit is
-	// dropped, with the reason queue_full.
+	// dropped, with the reason queue_full; a single message is taken whatever its size.
 	Buffer      int
 	BufferBytes int
 	// RetainHandling and RetainAsPublished are as in a SUBSCRIBE packet.
@@ -147,7 +147,7 @@ func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids [
 		return false
 	}
 	cost := m.Cost()
-	if len(l.queue) >= l.opts.Buffer || l.bytes+cost > l.opts.BufferBytes {
+	if len(l.queue) >= l.opts.Buffer || (len(l.queue) > 0 && l.bytes+cost > l.opts.BufferBytes) {
 		l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
 		return true // it was this member's turn
 	}

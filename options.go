@@ -115,7 +115,8 @@ type Limits struct {
 	// of MQTT 3 clients that connected with Clean Session 0 are kept.
 	SessionExpiryMaximum uint32
 	// QueuedMessages and QueuedBytes bound what waits for one client, in flight included. Default 100,000 messages
-	// and 64 MiB. A message that finds the queue full is dropped, or, with DropOldest, the oldest one that waits.
+	// and 64 MiB, or MaximumPacketSize if that is more. A message that finds the queue full is dropped, or, with
+	// DropOldest, the oldest one that waits. A queue that is empty takes any message that MaximumPacketSize lets in.
 	QueuedMessages int
 	QueuedBytes    int
 	DropOldest     bool
@@ -141,7 +142,7 @@ func (l *Limits) setDefaults() {
 	set(&l.InFlight, 1024)
 	set(&l.SessionExpiryMaximum, neverExpires)
 	set(&l.QueuedMessages, 100_000)
-	set(&l.QueuedBytes, 64<<20)
+	set(&l.QueuedBytes, max(64<<20, int(l.MaximumPacketSize)))
 	set(&l.OutboxBytes, 256<<10)
 	set(&l.QoS0Bytes, 4<<20)
 	set(&l.ConnectTimeout, 10*time.Second)
@@ -173,6 +174,15 @@ func (l *Limits) validate() error {
 	negative("ConnectTimeout", int64(l.ConnectTimeout))
 	negative("WriteTimeout", int64(l.WriteTimeout))
 	negative("Subscriptions", int64(l.Subscriptions))
+	// Only what was set is held against each other: a default gives way.
+	atLeast := func(name string, v int64, other string, least int64) {
+		if v > 0 && least > 0 && v < least {
+			errs = append(errs, fmt.Errorf("shoal: WithLimits: %s is %d, less than %s, which is %d and so can never be reached; raise the first or lower the second", name, v, other, least))
+		}
+	}
+	atLeast("QueuedBytes", int64(l.QueuedBytes), "MaximumPacketSize", int64(l.MaximumPacketSize))
+	atLeast("QueuedMessages", int64(l.QueuedMessages), "InFlight", int64(l.InFlight))
+	atLeast("QoS0Bytes", int64(l.QoS0Bytes), "OutboxBytes", int64(l.OutboxBytes))
 	return errors.Join(errs...)
 }
 

@@ -261,6 +261,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	if s.catching != nil {
 		s.catching[e.Msg.ID] = struct{}{}
 	}
+	s.core.Expire(e.Msg, sc.nano)
 	if !s.core.Push(e) {
 		return false
 	}

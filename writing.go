@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"errors"
 	"time"
 
 	"github.com/shoalmq/shoal/internal/outbox"
@@ -15,12 +16,21 @@ import (
 func (c *conn) appendPacket(p packets.Packet) {
 	b, err := c.encodeAnswer(p)
 	if err != nil {
-		c.b.log.Error("a packet could not be encoded", "client_id", c.clientID, "error", err)
+		c.cannotSay(err)
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out.Append(b)
+}
+
+// cannotSay ends a connection whose client cannot be told something that it waits for.
+func (c *conn) cannotSay(err error) {
+	if errors.Is(err, errTooLarge) {
+		c.kick(kicked{code: errTooLarge.ReasonCode, reason: errTooLarge.Reason})
+		return
+	}
+	c.b.log.Error("a packet could not be encoded", "client_id", c.clientID, "error", err)
 }
 
 func (b *Broker) batch() *outbox.Batch {
@@ -34,6 +44,9 @@ func (b *Broker) batch() *outbox.Batch {
 func (c *conn) flush() {
 	c.mu.Lock()
 	c.dirty = false
+	if c.out.Refused() {
+		c.cannotSay(errTooLarge)
+	}
 	if c.writing || c.broken != nil || c.out.Len() == 0 {
 		c.mu.Unlock()
 		return

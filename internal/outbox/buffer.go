@@ -6,6 +6,9 @@ const ShareFrom = 4 << 10
 // Buffer is a queue of bytes. It is not safe for concurrent use. The zero value with a Pool set is ready.
 type Buffer struct {
 	Pool *Pool
+	// Max is the size of the largest packet that is taken, in bytes; 0 for no limit. Commit leaves a larger one out, and Refused tells.
+	// What AppendShared adds is the caller's to count.
+	Max int
 
 	full []segment // in order, before tail
 	tail []byte    // the chunk being filled; nil when none is borrowed
@@ -13,6 +16,7 @@ type Buffer struct {
 
 	traffic Traffic
 	publish bool // what was committed last begins a PUBLISH
+	refused bool
 }
 
 // Traffic counts MQTT packets.
@@ -65,6 +69,10 @@ func (b *Buffer) Reserve(n int) []byte {
 // Commit takes what was appended to the slice Reserve returned: one packet, or the beginning of one that AppendShared completes.
 func (b *Buffer) Commit(tail []byte) {
 	n := len(tail) - len(b.tail)
+	if b.Max > 0 && n > b.Max {
+		b.refused = true
+		return
+	}
 	if n > 0 {
 		first := tail[len(b.tail)]
 		b.publish = isPublish(first)
@@ -73,6 +81,9 @@ func (b *Buffer) Commit(tail []byte) {
 	b.n += n
 	b.tail = tail
 }
+
+// Refused reports whether a packet was left out because it is larger than Max.
+func (b *Buffer) Refused() bool { return b.refused }
 
 // Append copies p, which is a packet, to the end.
 func (b *Buffer) Append(p []byte) {

@@ -74,7 +74,14 @@ func (m *model) inFlight() (n int) {
 // push is what Push should do.
 func (m *model) push(e *modelEntry) bool {
 	full := func() bool {
-		return len(m.queue) >= m.limits.QueuedMessages || m.bytes()+e.m.Cost() > m.limits.QueuedBytes
+		return len(m.queue) > 0 && (len(m.queue) >= m.limits.QueuedMessages || m.bytes()+e.m.Cost() > m.limits.QueuedBytes)
+	}
+	if full() {
+		for _, x := range slices.Clone(m.queue) {
+			if x.state == Queued && x.id == 0 && x.m.Expired(m.now) {
+				m.end(x, Expired)
+			}
+		}
 	}
 	for full() {
 		i := slices.IndexFunc(m.queue, func(x *modelEntry) bool { return x.state == Queued })
@@ -220,7 +227,9 @@ func (m *model) step(t *rapid.T) {
 			e.m.Expires = m.now + int64(rapid.IntRange(0, 20).Draw(t, "in"))*second + 1
 		}
 		e.share = rapid.SampledFrom([]string{"", "g"}).Draw(t, "share")
-		require.Equal(t, m.push(e), m.s.Push(Entry{Msg: e.m, QoS: e.qos, Share: e.share}))
+		want := m.push(e)
+		m.s.Expire(e.m, m.now)
+		require.Equal(t, want, m.s.Push(Entry{Msg: e.m, QoS: e.qos, Share: e.share}))
 	case "ack", "rec", "comp":
 		m.acknowledge(t)
 	case "stray":

@@ -91,6 +91,7 @@ func (s *Session) Resume(e Entry) {
 		e.Seq = s.seq + 1
 	}
 	s.seq = max(s.seq, e.Seq)
+	s.expiresAt(e.Msg.Expires)
 	p := s.out.push(e)
 	s.live++
 	s.bytes += e.Msg.Cost()

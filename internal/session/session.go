@@ -63,7 +63,8 @@ type Log interface {
 
 // Limits bound one session. All are required.
 type Limits struct {
-	// QueuedMessages and QueuedBytes bound what waits or is in flight for the client. QueuedBytes counts Message.Cost.
+	// QueuedMessages and QueuedBytes bound what waits or is in flight for the client. QueuedBytes counts Message.Cost. One
+	// message may exceed it.
 	QueuedMessages int
 	QueuedBytes    int
 	// DropOldest makes room by dropping the oldest waiting message instead of the new one.
@@ -93,7 +94,9 @@ type Session struct {
 	gap    int // entries at the front among which none is Queued; where dropOldest begins to look
 	window int // entries that count against the client's Receive Maximum
 	bytes  int // cost of all live entries
-	live   int // entries that are not Done
+	// firstExpiry is the time before which no message that waits expires; 0 for never.
+	firstExpiry int64
+	live        int // entries that are not Done
 	// scattered is set while identifiers do not all follow from the entries' numbers; see assign.
 	scattered bool
 	seq       uint64
@@ -154,10 +157,11 @@ func (s *Session) InFlight() int {
 }
 
 // Push appends a message of QoS 1 or 2 to the queue, or drops one according to the limits. It reports whether the
-// message was taken. Pump sends it.
+// message was taken. Pump sends it. A queue that is empty takes any message: there must be none that can never be
+// delivered.
 func (s *Session) Push(e Entry) bool {
 	cost := e.Msg.Cost()
-	for s.live >= s.limits.QueuedMessages || s.bytes+cost > s.limits.QueuedBytes {
+	for s.full(cost) {
 		if !s.limits.DropOldest || cost > s.limits.QueuedBytes || !s.dropOldest() {
 			s.log.Ended(&e, QueueFull)
 			return false
@@ -165,6 +169,38 @@ func (s *Session) Push(e Entry) bool {
 	}
 	s.push(e)
 	return true
+}
+
+// full reports whether there is no room for a message.
+func (s *Session) full(cost int) bool {
+	return s.live > 0 && (s.live >= s.limits.QueuedMessages || s.bytes+cost > s.limits.QueuedBytes)
+}
+
+// Expire ends the messages whose time has passed before they were sent [MQTT-3.3.2-5], if there is no room for m
+// otherwise: they give up their place.
+func (s *Session) Expire(m *Message, now int64) {
+	if s.firstExpiry == 0 || now < s.firstExpiry || !s.full(m.Cost()) {
+		return
+	}
+	s.firstExpiry = 0
+	for i := s.sent; i < s.out.n; i++ {
+		e := s.out.at(i)
+		switch {
+		case e.State != Queued || e.Msg.Expires == 0:
+		case e.Msg.Expired(now):
+			s.finish(e, Expired)
+		default:
+			s.expiresAt(e.Msg.Expires)
+		}
+	}
+	s.tidy()
+}
+
+// expiresAt notes when a message that waits expires.
+func (s *Session) expiresAt(at int64) {
+	if at != 0 && (s.firstExpiry == 0 || at < s.firstExpiry) {
+		s.firstExpiry = at
+	}
 }
 
 // PushRetained is Push for a retained message, which is not limited: the message is in memory anyway.
@@ -175,6 +211,7 @@ func (s *Session) push(e Entry) {
 	e.Seq, e.State, e.PacketID, e.counted = s.seq, Queued, 0, false
 	s.live++
 	s.bytes += e.Msg.Cost()
+	s.expiresAt(e.Msg.Expires)
 	p := s.out.push(e)
 	s.log.Enqueued(p)
 }

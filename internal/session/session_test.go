@@ -166,7 +166,7 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestOversizedMessage holds that a message which can never fit drops nothing else.
+// TestOversizedMessage holds that a message which fits only alone drops nothing else, and is taken when it is alone.
 func TestOversizedMessage(t *testing.T) {
 	l := roomy()
 	l.QueuedBytes, l.DropOldest = 1000, true
@@ -174,6 +174,8 @@ func TestOversizedMessage(t *testing.T) {
 	require.True(t, d.push(1, "a"))
 	require.False(t, d.push(1, strings.Repeat("x", 2000)))
 	require.Equal(t, 1, d.s.Len())
+	d = newDesk(t, l)
+	require.True(t, d.push(1, strings.Repeat("x", 2000)))
 }
 
 // TestDropOldestForLong holds a queue that stays full behind messages in flight: what is dropped must not pile up.
