@@ -84,7 +84,7 @@ func apply(tx *bbolt.Tx, ops []shoal.Op) error {
 			}
 		default:
 			if bucket == nil {
-				bucket, err = tx.CreateBucket(bucketName(op.Space))
+				bucket, err = createSpace(tx, op.Space)
 			}
 			if err == nil {
 				err = put(bucket, op.Key, op.Value)
@@ -149,6 +149,12 @@ func (s *Store) use() (*bbolt.DB, error) {
 		return nil, ErrNotOpen
 	}
 	return s.db, nil
+}
+
+func (s *Store) hasFailed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 func (s *Store) takeTurn(ctx context.Context) error {

@@ -168,3 +168,7 @@ func BenchmarkCommitNoSync(b *testing.B) {
 		return bolt.Open(filepath.Join(dir, "mqtt.db"), bolt.WithNoSync())
 	})
 }
+
+func BenchmarkSize(b *testing.B) {
+	storagetest.BenchmarkSize(b, func(dir string) shoal.Storage { return bolt.Open(filepath.Join(dir, "mqtt.db")) })
+}

@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -8,10 +9,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/storage/bolt"
+	"github.com/shoalmq/shoal/storage/storagetest"
 )
+
+func TestDamagedFilesAreReported(t *testing.T) {
+	storagetest.Damage(t, func(dir string) shoal.Storage { return bolt.Open(filepath.Join(dir, "mqtt.db"), bolt.WithNoSync()) })
+}
 
 // A damaged file gives errors, never a panic or a hang.
 func TestDamagedFile(t *testing.T) {
@@ -29,7 +36,7 @@ func TestDamagedFile(t *testing.T) {
 	const page = 4096
 
 	damages := map[string]func(b []byte) []byte{
-		"empty":          func(b []byte) []byte { return b[:1] },
+		"a byte":         func(b []byte) []byte { return b[:1] },
 		"half":           func(b []byte) []byte { return b[:len(b)/2] },
 		"two pages":      func(b []byte) []byte { return b[:2*page] },
 		"no meta pages":  func(b []byte) []byte { clear(b[:2*page]); return b },
@@ -62,12 +69,75 @@ func TestDamagedFile(t *testing.T) {
 			if err := useAll(t, path); err != nil {
 				failures++
 				require.ErrorContains(t, err, path)
-			} else if name != "empty" && name[0] != 'r' && name[:4] != "page" {
+			} else if name[0] != 'r' && name[:4] != "page" {
 				t.Error("this damage was not noticed")
 			}
 		})
 	}
 	require.Greater(t, failures, len(damages)/2)
+}
+
+// A file without content is not a new one, and one of the two first pages is not enough.
+func TestLossIsReportedWithAdvice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mqtt.db")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	err := bolt.Open(path).Open(t.Context())
+	require.ErrorIs(t, err, bolt.ErrDamaged)
+	require.ErrorContains(t, err, "it has 0 bytes")
+	require.ErrorContains(t, err, "restore a copy of the file, or move it away")
+	require.NoError(t, os.Remove(path))
+
+	for page := range 2 {
+		s := opened(t, path)
+		for i := range 10 {
+			require.NoError(t, s.Commit(t.Context(), one("s", fmt.Sprint(i), "v")))
+		}
+		require.NoError(t, s.Close())
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		clear(content[page*4096 : (page+1)*4096])
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		err = bolt.Open(path).Open(t.Context())
+		require.ErrorIs(t, err, bolt.ErrDamaged)
+		require.ErrorContains(t, err, "the last commit may be missing")
+		require.NoError(t, opened(t, path, bolt.WithAcceptLoss()).Close())
+		require.NoError(t, opened(t, path).Close(), "opened once, it is whole again")
+	}
+}
+
+// A file of the format before this one, which had no sums, is read and gets them.
+func TestOlderFormat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mqtt.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket([]byte("s"))
+		require.NoError(t, err)
+		return bucket.Put([]byte("k"), []byte("value"))
+	}))
+	require.NoError(t, db.Close())
+	s := opened(t, path)
+	require.Equal(t, map[string]int{"value": 1}, values(t, s, "s"))
+	require.NoError(t, s.Commit(t.Context(), one("s", "k2", "value")))
+	require.NoError(t, s.Close())
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(content, []byte("value"), []byte("VALUE")), 0o600))
+	require.ErrorIs(t, bolt.Open(path).Open(t.Context()), bolt.ErrDamaged)
+}
+
+func TestNewerFormatIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mqtt.db")
+	require.NoError(t, opened(t, path).Close())
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return b.Put([]byte("version"), []byte{9}) })
+	}))
+	require.NoError(t, db.Close())
+	err = bolt.Open(path).Open(t.Context())
+	require.ErrorIs(t, err, bolt.ErrNewerFormat)
+	require.ErrorContains(t, err, "has format 9, and this program knows 2")
 }
 
 // After a panic of bbolt nothing but Close is tried again.

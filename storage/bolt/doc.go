@@ -8,7 +8,11 @@
 //
 // Spaces and keys may be of any length, in particular 65,535 bytes and more, although those of bbolt may not: see layout.go.
 //
-// The file is mapped into memory and trusted by bbolt, which keeps checksums of its two first pages only. Damage that
-// makes bbolt panic or brings keys out of order becomes an error that matches ErrDamaged; after a panic every later call
-// returns it. Damage within a key or value is not noticed.
+// # Damage
+//
+// Open reads the whole file and compares sums of its entries and Spaces; see sums.go. A file that is empty, cut off or damaged, or one
+// of whose two first pages is, so that the last commit may be missing, is reported by an error that matches ErrDamaged. WithAcceptLoss
+// opens what is left, where bbolt can read that. The file is mapped into memory: damage that is done to it later, and makes bbolt
+// panic or brings keys out of order, becomes such an error, too; after a panic every later call returns it. bbolt's list of free pages
+// has no sum.
 package bolt

@@ -32,7 +32,8 @@ func bucketName(space string) []byte {
 }
 
 // put stores value under key, which may be of any length.
-func put(b *bbolt.Bucket, key, value []byte) error {
+func put(space *bbolt.Bucket, key, value []byte) error {
+	whole, b := key, space
 	for len(key) >= chunk {
 		inner, err := b.CreateBucketIfNotExists(key[:chunk])
 		if err != nil {
@@ -40,25 +41,44 @@ func put(b *bbolt.Bucket, key, value []byte) error {
 		}
 		b, key = inner, rest(key)
 	}
-	return b.Put(key, value)
+	sum := entrySum(whole, value)
+	if old := b.Get(key); old != nil {
+		sum -= entrySum(whole, old)
+	}
+	if err := b.Put(key, value); err != nil {
+		return err
+	}
+	return addSum(space, sum)
 }
 
-// remove deletes key, and the buckets it leaves empty.
-func remove(b *bbolt.Bucket, key []byte) error {
+// remove deletes key.
+func remove(space *bbolt.Bucket, key []byte) error {
+	old, err := removeBelow(space, key)
+	if err != nil || old == nil {
+		return err
+	}
+	return addSum(space, -entrySum(key, old))
+}
+
+// removeBelow deletes key, and the buckets it leaves empty. It returns the value, nil if there was none.
+func removeBelow(b *bbolt.Bucket, key []byte) (old []byte, err error) {
 	if len(key) < chunk {
-		return b.Delete(key)
+		if old = bytes.Clone(b.Get(key)); old == nil {
+			return nil, nil
+		}
+		return old, b.Delete(key)
 	}
 	inner := b.Bucket(key[:chunk])
 	if inner == nil {
-		return nil
+		return nil, nil
 	}
-	if err := remove(inner, rest(key)); err != nil {
-		return err
+	if old, err = removeBelow(inner, rest(key)); err != nil {
+		return nil, err
 	}
 	if first, _ := inner.Cursor().First(); first != nil {
-		return nil
+		return old, nil
 	}
-	return b.DeleteBucket(key[:chunk])
+	return old, b.DeleteBucket(key[:chunk])
 }
 
 // rest is what of a long key goes into the bucket of its first chunk.
@@ -66,12 +86,24 @@ func rest(key []byte) []byte {
 	return append([]byte{restMark}, key[chunk:]...)
 }
 
+func createSpace(tx *bbolt.Tx, space string) (*bbolt.Bucket, error) {
+	name := bucketName(space)
+	if err := addSpace(tx, name, 1); err != nil {
+		return nil, err
+	}
+	return tx.CreateBucket(name)
+}
+
 // deleteSpace deletes the bucket of a Space, if there is one.
 func deleteSpace(tx *bbolt.Tx, space string) error {
-	if err := tx.DeleteBucket(bucketName(space)); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+	name := bucketName(space)
+	switch err := tx.DeleteBucket(name); {
+	case errors.Is(err, berrors.ErrBucketNotFound):
+		return nil
+	case err != nil:
 		return err
 	}
-	return nil
+	return addSpace(tx, name, -1)
 }
 
 // batch is a part of a Space, copied out of a transaction.

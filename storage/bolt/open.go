@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,6 +24,7 @@ type Option func(*options)
 type options struct {
 	lockTimeout time.Duration
 	noSync      bool
+	acceptLoss  bool
 }
 
 func defaults() options { return options{lockTimeout: 5 * time.Second} }
@@ -37,11 +37,15 @@ func WithLockTimeout(d time.Duration) Option { return func(o *options) { o.lockT
 // machine it may be lost altogether. It is for tests.
 func WithNoSync() Option { return func(o *options) { o.noSync = true } }
 
+// WithAcceptLoss opens a file from which the last Commit, or more, is missing, and goes on without. Take a copy of the file
+// first, and leave the option out when it has been opened once.
+func WithAcceptLoss() Option { return func(o *options) { o.acceptLoss = true } }
+
 // lockRetry is the pause between attempts to lock the file.
 const lockRetry = 20 * time.Millisecond
 
 // Open implements shoal.Opener. It creates the file, for its owner only, and the directories above if they are not
-// there, and locks it. It is called once.
+// there, locks it, and reads all of it. It is called once.
 func (s *Store) Open(ctx context.Context) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return s.wrap("open", err)
@@ -53,23 +57,55 @@ func (s *Store) Open(ctx context.Context) error {
 	case !errors.Is(err, ErrNotOpen):
 		return s.wrap("open", err)
 	}
-	_, statErr := os.Stat(s.path)
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return s.wrap("open", err)
+	}
+	exists, err := checkSize(s.path)
+	if err == nil && !exists {
+		err = create(s.path, s.options.noSync)
+	}
+	if err != nil {
 		return s.wrap("open", err)
 	}
 	db, err := s.lock(ctx)
 	if err != nil {
 		return s.wrap("open", err)
 	}
-	if errors.Is(statErr, fs.ErrNotExist) && !s.options.noSync {
-		if err := syncDir(filepath.Dir(s.path)); err != nil {
-			return s.wrap("open", errors.Join(err, db.Close()))
+	if err := s.check(db); err != nil {
+		if s.hasFailed() == nil {
+			err = errors.Join(err, db.Close())
 		}
+		return s.wrap("open", err)
 	}
 	s.mu.Lock()
 	s.db = db
 	s.mu.Unlock()
 	return nil
+}
+
+// check reads all of the file. One of an older format gets what it lacks.
+func (s *Store) check(db *bbolt.DB) error {
+	return s.guard(func() error {
+		if err := checkPages(db, s.path); err != nil && !s.options.acceptLoss {
+			return err
+		}
+		have := 0
+		err := db.View(func(tx *bbolt.Tx) (err error) {
+			switch have, err = version(tx); {
+			case err != nil:
+				return err
+			case have > format:
+				return fmt.Errorf("%w: the file has format %d, and this program knows %d; use the program that wrote it", ErrNewerFormat, have, format)
+			case have == 1 || s.options.acceptLoss:
+				return nil
+			}
+			return checkSums(tx)
+		})
+		if err != nil || have != 1 && !s.options.acceptLoss {
+			return err
+		}
+		return db.Update(makeSums)
+	})
 }
 
 // lock opens the file, and tries again while it is locked.

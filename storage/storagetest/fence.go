@@ -15,13 +15,17 @@ import (
 // fenced returns a Storage that nodes can share, or skips the test.
 func (s suite) fenced(t *testing.T) shoal.FencedStorage {
 	t.Helper()
-	return asFenced(t, s.new(t))
+	st := asFenced(t, s.reopen(t, t.TempDir()))
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st
 }
 
+// asFenced closes st if it skips the test.
 func asFenced(t *testing.T, st shoal.Storage) shoal.FencedStorage {
 	t.Helper()
 	f, ok := st.(shoal.FencedStorage)
 	if !ok || !f.Shared() {
+		require.NoError(t, st.Close())
 		t.Skip("no FencedStorage")
 	}
 	return f
