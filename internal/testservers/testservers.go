@@ -1,22 +1,30 @@
 package testservers
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// program returns where a program is, or skips the test.
-func program(t testing.TB, name string) string {
+// startTime is how long a server may take to start. The machine may be busy.
+const startTime = 60 * time.Second
+
+// program returns where a program is, on PATH or at one of other places, or skips the test.
+func program(t testing.TB, name string, others ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
+	for _, candidate := range append([]string{name}, others...) {
+		if path, err := exec.LookPath(candidate); err == nil {
+			return path
+		}
 	}
 	if os.Getenv("SHOAL_REQUIRE_SERVERS") == "1" {
 		t.Fatalf("%s is not installed, and SHOAL_REQUIRE_SERVERS=1", name)
@@ -25,25 +33,29 @@ func program(t testing.TB, name string) string {
 	return ""
 }
 
-// freePort returns a port on which nobody listens, for a program that must be told one.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // Server is a process that listens on one port.
 type Server struct {
-	t    testing.TB
-	path string
-	args []string
-	port int
-	bus  int
-	cmd  *exec.Cmd
+	t      testing.TB
+	path   string
+	args   []string
+	port   int
+	bus    int
+	user   *syscall.SysProcAttr // whom it runs as, nil for the user of the test
+	gentle syscall.Signal       // what ends it with all its processes; 0: SIGKILL
+	ready  func() error         // whether it serves, once it listens
+
+	cmd    *exec.Cmd
+	output string        // a file with what it has printed
+	ended  chan struct{} // closed when the process has ended
+	status error         // how it ended
+}
+
+// newServer returns a server that is not started yet.
+func newServer(t testing.TB, name string, others ...string) *Server {
+	t.Helper()
+	return &Server{
+		t: t, path: program(t, name, others...), port: reservePort(t), output: filepath.Join(t.TempDir(), "output"),
+	}
 }
 
 // Addr returns where it listens, "127.0.0.1:port".
@@ -55,25 +67,89 @@ func (s *Server) Port() int { return s.port }
 // Bus returns the port on which the servers of a Redis Cluster talk to each other; 0 for others.
 func (s *Server) Bus() int { return s.bus }
 
-// Start starts the process and waits until it listens. New servers are started.
+// begin starts the server, and ends it with the test.
+func (s *Server) begin() {
+	s.t.Helper()
+	s.t.Cleanup(s.end)
+	s.Start()
+}
+
+// Start starts the process and waits until it serves. New servers are started.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), s.path, s.args...) // Kill ends it
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatalf("%s does not start: %v", s.path, err)
+	if err := s.start(); err != nil {
+		s.end()
+		s.t.Fatalf("%s does not start on %s: %v\n%s", s.path, s.Addr(), err, s.printed())
 	}
-	began := time.Now()
+}
+
+func (s *Server) start() error {
+	out, err := os.OpenFile(s.output, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Close() }()                                                  // the process has it now
+	cmd := exec.CommandContext(context.WithoutCancel(s.t.Context()), s.path, s.args...) // Kill ends it
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = s.user
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.cmd, s.ended = cmd, make(chan struct{})
+	go func() {
+		s.status = cmd.Wait()
+		close(s.ended)
+	}()
+	return s.awaitReady()
+}
+
+// awaitReady waits until this very process listens and serves, or has ended.
+func (s *Server) awaitReady() error {
+	deadline := time.Now().Add(startTime)
 	for {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", s.Addr())
+		err := s.serves()
 		if err == nil {
-			_ = conn.Close()
-			return
+			return nil
 		}
-		if time.Since(began) > 20*time.Second {
-			s.t.Fatalf("%s does not listen on %s: %v", s.path, s.Addr(), err)
+		select {
+		case <-s.ended:
+			return fmt.Errorf("it has ended: %w", errors.Join(s.status, errors.New("see its output")))
+		default:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %v: %w", startTime, err)
 		}
 		time.Sleep(10 * time.Millisecond) // until it listens
 	}
+}
+
+func (s *Server) dial() (net.Conn, error) {
+	ctx := context.WithoutCancel(s.t.Context()) // servers are asked while a test ends, too
+	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", s.Addr())
+}
+
+func (s *Server) serves() error {
+	conn, err := s.dial()
+	if err != nil {
+		return err
+	}
+	_ = conn.Close()
+	if yes, known := listens(s.cmd.Process.Pid, s.port); known && !yes {
+		return errors.New("another process listens there")
+	}
+	if s.ready != nil {
+		return s.ready()
+	}
+	return nil
+}
+
+// printed returns the end of what the process has printed.
+func (s *Server) printed() string {
+	text, err := os.ReadFile(s.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
 }
 
 // Kill ends the process as kill -9 does, and waits for it. Killing it twice is fine.
@@ -82,8 +158,27 @@ func (s *Server) Kill() {
 		return
 	}
 	_ = s.cmd.Process.Kill() // it may have ended
-	_ = s.cmd.Wait()         // the error says that it was killed
+	<-s.ended
 	s.cmd = nil
+}
+
+// Stop ends the process as its init system would, and waits for it.
+func (s *Server) Stop() { s.end() }
+
+// end ends the process with those that it has started.
+func (s *Server) end() {
+	if s.cmd == nil {
+		return
+	}
+	if s.gentle != 0 {
+		_ = s.cmd.Process.Signal(syscall.SIGCONT) // it may stand still
+		_ = s.cmd.Process.Signal(s.gentle)        // it may have ended
+		select {
+		case <-s.ended:
+		case <-time.After(20 * time.Second):
+		}
+	}
+	s.Kill()
 }
 
 // Signal sends a signal to the process: SIGSTOP, for example, makes it stand still until SIGCONT.
@@ -94,38 +189,45 @@ func (s *Server) Signal(sig os.Signal) {
 	}
 }
 
-// Redis starts a Redis server that keeps its data in a directory of the test. args are further options, such as "--cluster-enabled", "yes".
-func Redis(t testing.TB, args ...string) *Server {
+// run runs a program, whose failure is the test's.
+func run(t testing.TB, as *syscall.SysProcAttr, path string, args ...string) {
 	t.Helper()
-	s := &Server{t: t, path: program(t, "redis-server"), port: freePort(t)}
-	s.args = append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "yes", "--appendfsync", "always",
-	}, args...)
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s
-}
-
-// RedisClusterNode starts a Redis server that may become one of a Redis Cluster.
-func RedisClusterNode(t testing.TB) *Server {
-	t.Helper()
-	bus := freePort(t)
-	s := Redis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus))
-	s.bus = bus
-	return s
-}
-
-// Sentinel starts a Redis Sentinel that watches a server under the name "main".
-func Sentinel(t testing.TB, watched *Server) *Server {
-	t.Helper()
-	s := &Server{t: t, path: program(t, "redis-server"), port: freePort(t)}
-	file := t.TempDir() + "/sentinel.conf"
-	conf := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 %d 1\n", s.port, watched.port)
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+	if err := try(as, path, args...); err != nil {
 		t.Fatal(err)
 	}
-	s.args = []string{file, "--sentinel"}
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s
+}
+
+func try(as *syscall.SysProcAttr, path string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &out, &out, as
+	if as != nil {
+		cmd.Dir = os.TempDir() // its own directory may be closed to that user
+	}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %v: %w\n%s", path, args, err, &out)
+	}
+	return nil
+}
+
+// writeFile writes a file of the test and returns its path.
+func writeFile(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// await waits for a condition.
+func await(t testing.TB, what string, fn func() bool) {
+	t.Helper()
+	for began := time.Now(); !fn(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > startTime {
+			t.Fatal("not after ", startTime, ": ", what)
+		}
+	}
 }
