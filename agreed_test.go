@@ -657,7 +657,7 @@ func FuzzChanges(f *testing.F) {
 	s := &session{clientID: "client", epoch: 1}
 	enc := new(changeEncoder)
 	enc.session(s, &sessionChanges{
-		meta: true, sent: 4, released: []uint64{3}, ended: []uint64{1, 2}, received: map[uint16]bool{7: true},
+		meta: true, sent: 4, released: []uint64{3}, ended: []uint64{1, 2}, received: map[uint16]identifier{7: {taken: true, moment: 5}},
 		subs: map[string]*subscription{"a/+": {filter: "a/+", qos: 1}, "gone": nil},
 	})
 	f.Add(enc.take())

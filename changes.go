@@ -10,7 +10,7 @@ type sessionChanges struct {
 	forget bool // everything before is void
 	whole  bool // what there is now takes the place of everything
 	meta   bool
-	over   bool // the session is not kept any more
+	over   uint64 // the session is not kept any more, since this moment; else 0
 	subs   map[string]*subscription
 	// entries that came, and those of earlier groups that ended, were answered with PUBREC, or were sent with an identifier that does
 	// not follow from their number; and the last one that was sent.
@@ -19,8 +19,14 @@ type sessionChanges struct {
 	released []uint64
 	odd      []core.Entry
 	sent     uint64
-	received map[uint16]bool // what became of identifiers: taken or free
+	received map[uint16]identifier // what became of identifiers of the client's
 	cost     int
+}
+
+// identifier is what became of a packet identifier of the client's, and when: all exchanges that began before are settled.
+type identifier struct {
+	taken  bool
+	moment uint64
 }
 
 func (r *replication) meta(s *session) { r.changes(s).meta = true }
@@ -33,7 +39,7 @@ func (r *replication) whole(s *session) {
 
 func (r *replication) forget(s *session) {
 	c := r.changes(s)
-	*c = sessionChanges{over: true, cost: c.cost}
+	*c = sessionChanges{over: r.n.moments.next(), cost: c.cost}
 }
 
 func (r *replication) subscribed(s *session, sub *subscription) { r.subscription(s, sub.filter, sub) }
@@ -91,9 +97,9 @@ func (r *replication) completed(s *session, packetID uint16) { r.identifier(s, p
 func (r *replication) identifier(s *session, packetID uint16, taken bool) {
 	c := r.changes(s)
 	if c.received == nil {
-		c.received = make(map[uint16]bool)
+		c.received = make(map[uint16]identifier)
 	}
-	c.received[packetID] = taken
+	c.received[packetID] = identifier{taken, r.n.moments.next()}
 }
 
 // changeEncoder makes a command of the changes of many sessions. A message that went to many of them is in it once.
@@ -128,7 +134,7 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 		c.msgs = make(map[*core.Message]uint64)
 	}
 	if ch.whole && (!s.durable || s.ended) {
-		*ch = sessionChanges{over: true}
+		*ch = sessionChanges{over: s.b.cluster.moments.next()}
 	}
 	if ch.whole {
 		*ch = sessionChanges{forget: true, meta: true}
@@ -143,7 +149,7 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 		}
 	}
 	set(changedForget, ch.forget)
-	set(changedOver, ch.over)
+	set(changedOver, ch.over != 0)
 	set(changedMeta, ch.meta)
 	set(changedSubs, len(ch.subs) > 0)
 	set(changedEntries, len(ch.entries) > 0)
@@ -151,6 +157,9 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 	set(changedReceived, len(ch.received) > 0)
 	c.buf = codec.AppendUint(codec.AppendString(c.buf, s.clientID), s.epoch)
 	c.buf = append(c.buf, has)
+	if ch.over != 0 {
+		c.buf = codec.AppendUint(c.buf, ch.over)
+	}
 	if ch.meta {
 		c.buf = appendMeta(c.buf, s)
 	}
@@ -180,8 +189,9 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 	}
 	if len(ch.received) > 0 {
 		c.buf = codec.AppendUint(c.buf, uint64(len(ch.received)))
-		for id, taken := range ch.received {
-			c.buf = codec.AppendBool(codec.AppendUint(c.buf, uint64(id)), taken)
+		for id, i := range ch.received {
+			c.buf = codec.AppendBool(codec.AppendUint(c.buf, uint64(id)), i.taken)
+			c.buf = codec.AppendUint(c.buf, i.moment)
 		}
 	}
 }
@@ -192,9 +202,9 @@ func wholeSession(s *session) sessionChanges {
 	s.core.Entries(func(e *core.Entry) { ch.entries = append(ch.entries, *e) })
 	for _, id := range s.core.Unreleased() {
 		if ch.received == nil {
-			ch.received = make(map[uint16]bool)
+			ch.received = make(map[uint16]identifier)
 		}
-		ch.received[id] = true
+		ch.received[id] = identifier{taken: true} // when it was taken has been said, or is not known
 	}
 	return ch
 }

@@ -38,6 +38,8 @@ type clusterNode struct {
 	self  Node
 	state agreed
 	gate  gate
+	// moments are those of exchanges with publishers.
+	moments moments
 
 	routes    localRoutes
 	barriers  barriers
@@ -82,6 +84,7 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	}
 	n.self.Attributes[AttributeRun] = strconv.FormatUint(rand.Uint64(), 36)
 	n.state.init(n)
+	n.moments.applied = &n.state.now
 	n.routes.init(n)
 	n.barriers.init(n)
 	n.adoptions.init(n)

@@ -36,9 +36,10 @@ func (s *session) noteEntry(e *core.Entry) []byte {
 	return appendOrigin(codec.AppendString(b, e.Msg.Publisher), e.Msg.Origin)
 }
 
-// noteOver returns the note that the session's client may use an identifier for another message. The caller holds s.mu.
+// noteOver returns the note that the session's client may use an identifier for another message from now on. The caller holds s.mu.
 func (s *session) noteOver(packetID uint16) []byte {
-	return codec.AppendUint(codec.AppendString([]byte{noteOver}, s.clientID), uint64(packetID))
+	b := codec.AppendUint(codec.AppendString([]byte{noteOver}, s.clientID), uint64(packetID))
+	return codec.AppendUint(b, s.b.cluster.moments.next())
 }
 
 // applyNotes applies what the store has.
@@ -58,11 +59,11 @@ func (a *agreed) applyNotes(node string, r *codec.Reader) error {
 			}
 			a.mu.Unlock()
 		case noteOver:
-			publisher, packetID := r.String(), r.Uint()
+			publisher, packetID, moment := r.String(), r.Uint(), r.Uint()
 			if r.Err() != nil {
 				return r.Err()
 			}
-			a.origins.over(publisher, exchangeKey{packetID: uint16(packetID)}, a.now.Load()+1)
+			a.origins.over(publisher, exchangeKey{packetID: uint16(packetID)}, moment)
 		case noteHere: // that it is agreed is all there is to it
 		default:
 			r.Fail()

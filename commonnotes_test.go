@@ -26,7 +26,8 @@ func entryFrom(publisher string, seq, at uint64) *core.Entry {
 }
 
 func over(publisher string) []byte {
-	return codec.AppendUint(codec.AppendString([]byte{noteOver}, publisher), 7)
+	b := codec.AppendUint(codec.AppendString([]byte{noteOver}, publisher), 7)
+	return codec.AppendUint(b, momentAfter(1))
 }
 
 func (a *agreed) apply(node string, notes ...[]byte) any {

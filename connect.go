@@ -299,7 +299,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	s.moving = false
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	if b.cluster != nil {
-		c.since = b.cluster.state.now.Load() + 1
+		c.since = b.cluster.moments.next()
 	}
 	c.s, c.will = s, w != nil
 	wasDurable := s.durable

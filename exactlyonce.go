@@ -20,7 +20,7 @@ func (c *conn) origin(p *packets.Publish) *core.Origin {
 	if !c.reserves(p) {
 		return nil
 	}
-	o := &core.Origin{PacketID: p.PacketID, At: c.b.cluster.state.now.Load()}
+	o := &core.Origin{PacketID: p.PacketID, At: c.b.cluster.moments.next()}
 	if p.Dup {
 		o.Again = c.since
 	}
@@ -39,7 +39,7 @@ func (w *will) origin() *core.Origin {
 	if cl == nil {
 		return nil
 	}
-	o := &core.Origin{Will: w.epoch, At: cl.state.now.Load()}
+	o := &core.Origin{Will: w.epoch, At: cl.moments.next()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.again {

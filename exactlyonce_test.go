@@ -31,7 +31,7 @@ func TestDoubtKeepsTheExchange(t *testing.T) {
 			s.routed(p, slot, DurabilityMemory, c.code)
 			taken, said := n.b.journal.replication.changes(s).received[7]
 			require.Equal(t, c.over, said, "that the identifier is free is for all to hear")
-			require.False(t, taken)
+			require.False(t, taken.taken)
 			_, pending := s.core.Pending(7)
 			require.False(t, pending)
 		})

@@ -138,7 +138,7 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 			sc.soil(c)
 			return
 		}
-		s.noteOver(id) // a node that was lost may have freed it in the store, and not have said so
+		c.b.journal.completed(s, id) // a node that was lost may have freed it in the store, and not have said so
 	}
 	if !s.durable || c.durability == DurabilityMemory {
 		c.answer(slot)

@@ -100,8 +100,10 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 				a.keep(id).noted = old.noted
 			}
 		}
-		if mine && has&changedOver != 0 {
-			a.origins.publisherOver(id, a.now.Load()+1)
+		if has&changedOver != 0 {
+			if moment := r.Uint(); mine && r.Err() == nil {
+				a.origins.publisherOver(id, moment)
+			}
 		}
 		var k *keptSession
 		switch {
@@ -115,16 +117,17 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 			}
 		}
 		if !mine {
-			k.apply(has, epoch, d, func(*core.Entry) {}, func(uint16) {})
+			k.apply(has, epoch, d, func(*core.Entry) {}, func(uint16, uint64) {})
 			continue
 		}
-		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16) { a.origins.over(id, exchangeKey{packetID: packetID}, a.now.Load()+1) })
+		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16, moment uint64) { a.origins.over(id, exchangeKey{packetID: packetID}, moment) })
 	}
 	return r.Err()
 }
 
-// apply applies the changes of one session. It tells of every message that came, and of every identifier of the client's that was taken or freed.
-func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder, came func(*core.Entry), settled func(packetID uint16)) {
+// apply applies the changes of one session. It tells of every message that came, and of every identifier of the client's that was taken
+// or freed, and when.
+func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder, came func(*core.Entry), settled func(packetID uint16, moment uint64)) {
 	r := d.r
 	if has&changedMeta != 0 {
 		k.expiry, k.away = r.Uint32(), int64(r.Uint())
@@ -167,7 +170,7 @@ func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder, came func(
 		for range r.Count() {
 			packetID := uint16(r.Uint())
 			k.setReceived(packetID, r.Bool())
-			settled(packetID)
+			settled(packetID, r.Uint())
 		}
 	}
 }

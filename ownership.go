@@ -80,7 +80,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 	a.owners[id] = &next
 	if what != movedWhole || expiry == 0 {
 		delete(a.kept, id)
-		a.origins.publisherOver(id, a.now.Load()+1)
+		a.origins.publisherOver(id, a.after())
 	}
 	if expiry > 0 {
 		k := a.keep(id)
@@ -111,7 +111,7 @@ func (a *agreed) release(node, id string, epoch uint64) {
 	if o := a.owners[id]; o != nil && o.home == node && (o.node == "" || (o.node == node && o.epoch == epoch)) {
 		delete(a.owners, id)
 		delete(a.kept, id)
-		a.origins.publisherOver(id, a.now.Load()+1)
+		a.origins.publisherOver(id, a.after())
 		if o.will != nil {
 			o = &owner{due: o.withDue()}
 		}
@@ -155,7 +155,7 @@ func (a *agreed) hasWill(id string, epoch uint64) bool {
 
 // willDone forgets a will that was published or became void.
 func (a *agreed) willDone(id string, epoch uint64) {
-	a.origins.over(id, exchangeKey{will: epoch}, a.now.Load()+1)
+	a.origins.over(id, exchangeKey{will: epoch}, a.after())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	o := a.owners[id]
@@ -241,7 +241,7 @@ func (a *agreed) lose(index uint64, node string, e *estate) []inherited {
 					mine = append(mine, inherited{id, k.share(), next, k.claimed != 0})
 				}
 			} else {
-				a.origins.publisherOver(id, a.now.Load()+1)
+				a.origins.publisherOver(id, a.after())
 			}
 		}
 		if next.empty() {
@@ -256,6 +256,9 @@ func (a *agreed) lose(index uint64, node string, e *estate) []inherited {
 // fence is what the session's home writes with to a store that all nodes share. It grows with every move, since those have epochs of their own, and
 // with every loss of a home.
 func (o *owner) fence() Fence { return Fence{Epoch: o.settled, Step: o.since} }
+
+// after returns the moment at which the command that is being applied has been. It is called on Apply's goroutine.
+func (a *agreed) after() uint64 { return momentAfter(a.now.Load() + 1) }
 
 // owner returns who has a client, or nil.
 func (a *agreed) owner(id string) *owner {
