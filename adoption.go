@@ -218,7 +218,8 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 		old.abandon() // what the cluster keeps is newer
 	}
 	s := b.newSession(in.id)
-	s.expiry, s.epoch, s.collecting, s.adopted = in.kept.expiry, in.owner.epoch, true, in.owner.since
+	s.enter(phaseAdopting)
+	s.expiry, s.epoch, s.adopted = in.kept.expiry, in.owner.epoch, in.owner.since
 	s.fence, s.adoptedEarlier = in.owner.fence(), in.owner.earlier
 	s.away = b.now()
 	if in.kept.away != 0 {
@@ -262,7 +263,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 func (s *session) adoptionEnds() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if !s.enter(phaseHome) {
 		return
 	}
 	s.setDurable(true)
@@ -271,7 +272,6 @@ func (s *session) adoptionEnds() {
 		s.b.journal.common.writeWhole(s) // with the doubt, and with what was not noted, for whoever inherits it next
 	}
 	s.noting = false
-	s.collecting = false
 	for i, list := range [][]core.Entry{s.early, s.collected} {
 		for _, e := range list {
 			if !s.core.Has(e.Msg.ID) && (i > 0 || !s.passedBy(e.Msg)) {
@@ -347,22 +347,30 @@ func (n *clusterNode) discardAll() {
 	n.state.origins.forgetOwn()
 }
 
-// disown keeps what becomes of the session here from others.
+// leaveFor notes that another node is the session's home: nothing that becomes of it here is told, or kept, any more. The caller
+// holds s.mu.
+func (s *session) leaveFor() {
+	if s.enter(phaseElsewhere) {
+		s.durable = false
+		s.b.journal.replication.drop(s)
+	}
+}
+
+// disown is leaveFor for a caller that does not hold s.mu.
 func (s *session) disown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.moved = true
+	s.leaveFor()
 }
 
 // abandon ends a session here without a word to anybody: it lives on elsewhere.
 func (s *session) abandon() {
 	c := s.letGo()
 	s.mu.Lock()
-	s.moved, s.durable = true, false
+	s.leaveFor()
 	if s.will != nil {
 		s.will.stop()
 	}
-	s.b.journal.replication.drop(s)
 	s.mu.Unlock()
 	s.moveEnds(packets.ServerUnavailable)
 	s.b.cluster.state.origins.forgetSession(s.clientID)

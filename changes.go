@@ -133,7 +133,7 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 		c.buf = command(cmdChanges)
 		c.msgs = make(map[*core.Message]uint64)
 	}
-	if ch.whole && (!s.durable || s.ended) {
+	if ch.whole && (!s.durable || s.cleared != nil) {
 		*ch = sessionChanges{over: s.b.cluster.moments.next()}
 	}
 	if ch.whole {

@@ -71,7 +71,7 @@ var errUndecided = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the cl
 func (n *clusterNode) settleCommon(ctx context.Context, s *session, m movedCommand) error {
 	if s != nil {
 		s.mu.Lock()
-		if s.ended {
+		if !s.phase.lives() {
 			s.mu.Unlock()
 			return errOutclaimed
 		}
@@ -127,7 +127,7 @@ func (n *clusterNode) moveIn(s *session, o *owner, epoch uint64) {
 	s.mu.Lock()
 	m := s.move
 	s.move = nil
-	if s.ended || m == nil || o == nil || o.settled != epoch {
+	if m == nil || o == nil || o.settled != epoch || !s.enter(phaseHome) {
 		s.mu.Unlock()
 		if m != nil {
 			for _, a := range m.end() {
@@ -136,7 +136,7 @@ func (n *clusterNode) moveIn(s *session, o *owner, epoch uint64) {
 		}
 		return
 	}
-	s.epoch, s.fence, s.arriving = epoch, o.fence(), false
+	s.epoch, s.fence = epoch, o.fence()
 	s.setDurable(true)
 	n.b.journal.common.writeWhole(s)
 	if s.conn == nil && s.timer == nil {
@@ -161,7 +161,7 @@ func (n *clusterNode) goesOn(s *session) bool {
 	o := n.state.owner(s.clientID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return o != nil && o.home == n.self.Name && o.fence() == s.fence && !s.ended
+	return o != nil && o.home == n.self.Name && o.fence() == s.fence && s.phase.lives()
 }
 
 // loaded puts what the store has of a session in place of what is agreed of it.
@@ -257,7 +257,7 @@ func (b *Broker) keepFirst(ctx context.Context, s *session, epoch uint64, e *Con
 		return nil
 	}
 	s.mu.Lock()
-	isNew := !s.durable && !s.ended
+	isNew := !s.durable && s.phase.lives()
 	if isNew {
 		s.epoch, s.fence, s.expiry = epoch, b.cluster.fenceOf(s.clientID), e.SessionExpiryInterval
 		s.setDurable(true)

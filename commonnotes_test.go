@@ -228,6 +228,7 @@ func TestMoveTellsHowFarTheSessionHadCome(t *testing.T) {
 	require.Equal(t, answerSession, whole.Byte())
 	whole.Uint()
 	s := n.b.newSession("m")
+	s.enter(phaseGathering)
 	s.collected = []core.Entry{{Msg: &core.Message{ID: msgID{Origin: 1, Number: 9}, TopicName: "t", QoS: 1}, QoS: 1}}
 	require.NoError(t, n.install(s, whole))
 	require.Equal(t, 4, s.core.Len())

@@ -291,12 +291,11 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		s.mu.Unlock()
 		return errOutclaimed
 	}
-	if s.ended { // it expired in between, because the connection that had it did not let go in time
+	if !s.enter(phaseHome) { // it expired in between, because the connection that had it did not let go in time
 		s.mu.Unlock()
 		return &Error{ReasonCode: packets.ServerBusy, Reason: "the session ended while it was being taken; connect again"}
 	}
 	s.stopExpiry()
-	s.moving = false
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
 	if b.cluster != nil {
 		c.since = b.cluster.moments.next()
@@ -372,7 +371,7 @@ func (b *Broker) evictConn(ctx context.Context, s *session, c *conn, discard boo
 	}
 	s.takeConn()
 	cut, w := s.leaving, s.will
-	if s.ended {
+	if s.cleared != nil {
 		cleared := s.cleared
 		s.mu.Unlock()
 		select {

@@ -74,11 +74,11 @@ func (s *session) wholeOps() (ops []Op) {
 // logMeta records that the session is to be kept, and for how long; or, when it is not, forgets what was kept. The caller holds s.mu.
 func (s *session) logMeta() {
 	switch {
-	case s.b.journal == nil:
+	case s.b.journal == nil || !s.phase.lives():
 	case s.durable:
 		s.b.journal.meta(s)
 	default:
-		s.logEndAlways()
+		s.b.journal.forget(s)
 	}
 }
 
@@ -128,22 +128,10 @@ func (s *session) keepAgain() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.storing = false
-		if !s.ended && s.b.life.Err() == nil {
+		if s.phase.lives() && s.b.life.Err() == nil {
 			s.awaitKept()
 		}
 	})
-}
-
-func (s *session) logEnd() {
-	if s.durable {
-		s.logEndAlways()
-	}
-}
-
-func (s *session) logEndAlways() {
-	if !s.moved { // else it is for its new home to say
-		s.b.journal.forget(s)
-	}
 }
 
 func (s *session) logSubscription(sub *subscription) {

@@ -161,7 +161,7 @@ func (a *agreed) tookForGroup(r *routing, group string) {
 
 // takesFirst notes that the session gets a message that may come again, and reports false if this is the repetition. The caller holds s.mu.
 func (s *session) takesFirst(sc *scratch, e *core.Entry, filter string) bool {
-	lasts := s.durable || s.collecting || s.arriving
+	lasts := s.durable || s.phase.arrives() || s.phase.collects()
 	switch {
 	case e.Share != "": // the group has it; see tookForGroup
 	case !lasts:

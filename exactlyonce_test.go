@@ -41,8 +41,8 @@ func TestDoubtKeepsTheExchange(t *testing.T) {
 // Guarantee 4: a session that has come here, and is to be agreed to be here, gets a message that its publisher sends again no more than one that is.
 func TestMessageComesAgainWhileASessionArrives(t *testing.T) {
 	for name, arrives := range map[string]func(*session){
-		"has come":     func(s *session) { s.arriving = true },
-		"is coming":    func(s *session) { s.arriving, s.collecting = true, true },
+		"has come":     func(s *session) { s.phase = phaseSettling },
+		"is coming":    func(s *session) { s.phase = phaseGathering },
 		"is kept here": func(s *session) { s.setDurable(true) },
 	} {
 		t.Run(name, func(t *testing.T) {

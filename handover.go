@@ -88,7 +88,7 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if !s.phase.lives() {
 		return nil, errElsewhere
 	}
 	b := codec.AppendUint(answer(answerSession), uint64(s.expiry))
@@ -182,10 +182,9 @@ func (s *session) last() uint64 {
 func (s *session) handOver(step, kept uint64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.conn != nil {
+	if s.conn != nil || !s.enter(phaseDeparting) {
 		return nil, errElsewhere
 	}
-	s.moving, s.movingSince = true, time.Now()
 	b := codec.AppendUint(answer(answerSession), step)
 	b = codec.AppendBool(codec.AppendUint(b, kept), s.doubtful)
 	count := 0
@@ -202,13 +201,6 @@ func (s *session) handOver(step, kept uint64) ([]byte, error) {
 		b = codec.AppendUint(b, uint64(id))
 	}
 	return s.b.cluster.state.origins.appendOwnOf(b, s.clientID), nil
-}
-
-// travels reports whether the session is being moved from here or to here. What comes for a shared group comes to one of the two nodes alone: it would not
-// go with the session from the old one, and from the new one not back, if the move fails. The move from here has failed, or is going to, when
-// it has lasted. The caller holds s.mu.
-func (s *session) travels() bool {
-	return s.arriving || (s.moving && time.Since(s.movingSince) < moveTimeout)
 }
 
 // gather lets everything that any node has routed to this one arrive. A node that does not answer, and is not given up either, holds the session where
@@ -297,9 +289,7 @@ func (n *clusterNode) handedOver(id string) {
 	if s == nil || !n.up.Load() {
 		return
 	}
-	s.mu.Lock()
-	s.moved = true
-	s.mu.Unlock()
+	s.disown()
 	n.state.origins.forgetSession(id)
 	n.wg.Go(s.end)
 }

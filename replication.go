@@ -308,7 +308,7 @@ func (r *replication) again(g *changeGroup) {
 	time.AfterFunc(replicationRetry, func() {
 		for _, s := range g.changed {
 			s.mu.Lock()
-			if s.durable && !s.ended && r.n.life.Err() == nil {
+			if s.durable && s.phase.lives() && r.n.life.Err() == nil {
 				r.whole(s)
 			}
 			s.mu.Unlock()

@@ -209,53 +209,75 @@ func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share stri
 	return true
 }
 
-// deliverQueued puts the message into the session's queue, and sends it if there is room.
-func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
+// deliverQueued puts the message into the session's queue, and sends it if there is room. It reports whether the session took it, or has
+// had it; what refuses the message has told its publisher. The three steps have an order: what the phase, or the store, does not
+// admit leaves no trace, so that it can come again.
+func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) (taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
-		return false
+	admitted, refused := s.admit(sc, &e)
+	switch {
+	case !admitted:
+		return refused
+	case s.hasHad(sc, &e, filter):
+		sc.r.store = sc.r.store || s.durable || s.phase.collects()
+		return true
 	}
-	if e.Share != "" && s.travels() {
+	return s.take(sc, e)
+}
+
+// admit reports whether the session's phase and the store admit the message. refused: the publisher is told that they do not. The caller
+// holds s.mu.
+func (s *session) admit(sc *scratch, e *core.Entry) (admitted, refused bool) {
+	switch {
+	case !s.phase.lives():
+		return false, false
+	case e.Share != "" && s.travels():
 		sc.leaving = true
-		return false
+		return false, false
+	case s.durable && !sc.r.groupsOnly && s.b.journal.refuses(): // what a group gets anew may have been acknowledged before
+		sc.r.refuse(packets.ImplementationSpecificError)
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropStoreAway})
+		return false, true
 	}
-	if sc.r.groupsOnly && (s.hasShared(e.Msg.ID, e.Share) || s.b.cluster.wasAnswered(&e)) { // it had come here by a node that was lost before it could say so
-		sc.r.store = sc.r.store || s.durable
+	return true, false
+}
+
+// hasHad reports whether the message has come to the session, or to its member of a group, before; and notes that it has now, so that the next
+// time it has. It sets what is said of the message when it is sent. The caller holds s.mu.
+func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
+	r := &sc.r
+	if r.groupsOnly && (s.hasShared(e.Msg.ID, e.Share) || s.b.cluster.wasAnswered(e)) {
+		return true // it had come here by a node that was lost before it could say so
+	}
+	e.Handed = e.Share != "" && r.groupsOnly
+	if r.origin != nil && !s.takesFirst(sc, e, filter) {
 		return true
 	}
-	e.Handed = e.Share != "" && sc.r.groupsOnly
-	if sc.r.origin != nil && !s.takesFirst(sc, &e, filter) {
-		sc.r.store = sc.r.store || s.durable || s.collecting
-		return true
-	}
-	if sc.r.inherited != 0 || sc.r.doubtful {
+	if r.inherited != 0 || r.doubtful {
 		// The lost node may have sent it, and the client have had it, before anybody else heard of it. QoS 2 is not sent before it is kept, and then it
 		// would be here.
 		e.Doubtful = e.QoS == 1
 	}
-	if s.move != nil && sc.r.durability != DurabilityMemory {
-		s.move.await(&sc.r)
+	if s.had != nil && sc.nano > s.hadUntil {
+		s.had, s.upTo = nil, nil
 	}
-	if s.durable && e.Share == "" && s.b.journal.refuses() { // what goes to a group may have been acknowledged before
-		sc.r.refuse(packets.ImplementationSpecificError)
-		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropStoreAway})
-		return true
+	return !s.phase.collects() && s.hadBefore(r, e)
+}
+
+// take puts the message where the phase has it. The caller holds s.mu.
+func (s *session) take(sc *scratch, e core.Entry) (taken bool) {
+	r := &sc.r
+	if s.move != nil && r.durability != DurabilityMemory {
+		s.move.await(r)
 	}
-	if s.collecting {
-		if sc.r.inherited != 0 {
+	if s.phase.collects() {
+		if r.inherited != 0 {
 			s.early = append(s.early, e)
 		} else {
 			s.collected = append(s.collected, e)
 		}
-		sc.r.store = true // if it is being adopted, the journal waits for that
-		return true
-	}
-	if s.had != nil && sc.nano > s.hadUntil {
-		s.had, s.upTo = nil, nil
-	}
-	if s.hadBefore(&sc.r, &e) {
-		sc.r.store = sc.r.store || s.durable
+		r.store = true // if it is being adopted, the journal waits for that
 		return true
 	}
 	if s.catching != nil {
@@ -265,12 +287,10 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) bool {
 	if !s.core.Push(e) {
 		return false
 	}
-	if sc.r.inherited != 0 {
+	if r.inherited != 0 {
 		s.inherit(e.Msg.ID)
 	}
-	if s.durable {
-		sc.r.store = true
-	}
+	r.store = r.store || s.durable
 	s.pump(sc.nano)
 	if c := s.conn; c != nil {
 		c.mu.Lock()

@@ -22,29 +22,24 @@ type session struct {
 	// several is set when the session has more than one subscription, so that a message may match more than once.
 	several atomic.Bool
 
-	mu          sync.Mutex // taken before conn.mu; never held across I/O or user code
-	core        *core.Session
-	conn        *conn         // nil while away
-	ended       bool          // nothing may be delivered or changed any more
-	cleared     chan struct{} // made when the session ends, closed when its subscriptions no longer match
-	expiry      uint32
-	epoch       uint64 // of the ownership, in a cluster
-	durable     bool   // the journal keeps it; see setDurable
-	storing     bool   // QoS 2 messages wait until they are kept
-	away        time.Time
-	subs        map[string]*subscription
-	will        *will
-	timer       *time.Timer // of expiry, while away
-	moving      bool        // it has been handed to another node; it only collects
-	movingSince time.Time
-	moved       bool // and is there now
-	// collecting: its state is still on its way from another node; collected is what has come for it meanwhile.
-	collecting bool
-	arriving   bool // the move that brings it here is not agreed, nor about to be
-	collected  []core.Entry
-	leaving    *conn         // the last connection, until it has stopped
-	exchanged  chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
-	shares     int           // shared subscriptions
+	mu        sync.Mutex // taken before conn.mu; never held across I/O or user code
+	core      *core.Session
+	phase     phase
+	since     time.Time     // it entered the phase
+	conn      *conn         // nil while away
+	cleared   chan struct{} // made when the session ends here, closed when its subscriptions no longer match
+	expiry    uint32
+	epoch     uint64 // of the ownership, in a cluster
+	durable   bool   // the journal keeps it; see setDurable
+	storing   bool   // QoS 2 messages wait until they are kept
+	away      time.Time
+	subs      map[string]*subscription
+	will      *will
+	timer     *time.Timer   // of expiry, while away
+	collected []core.Entry  // what has come while the phase collects
+	leaving   *conn         // the last connection, until it has stopped
+	exchanged chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
+	shares    int           // shared subscriptions
 	// changes gathers what the other nodes are to learn; nil if there is nothing.
 	changes *sessionChanges
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.
@@ -279,7 +274,7 @@ func (s *session) startExpiry(d time.Duration) {
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
 		s.mu.Lock()
-		if s.timer != t || s.conn != nil || s.ended {
+		if s.timer != t || s.conn != nil || s.cleared != nil {
 			s.mu.Unlock()
 			return
 		}
@@ -288,8 +283,8 @@ func (s *session) startExpiry(d time.Duration) {
 			s.mu.Unlock()
 			return
 		}
-		if s.moving { // if the move fails, the session is still there for the next one
-			s.moving = false
+		if s.phase == phaseDeparting { // if the move fails, the session is still there for the next one
+			s.enter(phaseHome)
 			s.startExpiry(moveTimeout)
 			s.mu.Unlock()
 			return
@@ -335,10 +330,10 @@ func (s *session) end() {
 // markEnded ends the session under s.mu, which the caller holds, so that nobody can resume it. What must be done without the lock is
 // in the function it returns.
 func (s *session) markEnded() (cleanUp func()) {
-	if s.ended {
+	if s.cleared != nil {
 		return func() {}
 	}
-	s.ended = true
+	moved := !s.enter(phaseOver) // it lives on elsewhere
 	cleared := make(chan struct{})
 	s.cleared = cleared
 	s.stopExpiry()
@@ -346,7 +341,6 @@ func (s *session) markEnded() (cleanUp func()) {
 	for _, sub := range s.subs {
 		subs = append(subs, sub)
 	}
-	moved := s.moved
 	var left []core.Entry
 	if !moved {
 		if left = s.takeLeft(); !s.handsOn() {
@@ -357,7 +351,9 @@ func (s *session) markEnded() (cleanUp func()) {
 	if moved {
 		epoch = 0
 	}
-	s.logEnd()
+	if s.durable && !moved {
+		s.b.journal.forget(s)
+	}
 	s.durable = false
 	return func() {
 		for _, sub := range subs {

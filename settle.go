@@ -46,7 +46,7 @@ func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand
 	} else {
 		// Under the session's lock, so that what changes from here on is proposed behind this.
 		s.mu.Lock()
-		if s.ended { // the cluster has given this node up meanwhile
+		if !s.enter(phaseHome) { // the cluster has given this node up meanwhile
 			s.mu.Unlock()
 			return errOutclaimed
 		}
@@ -58,7 +58,7 @@ func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand
 			}
 		})
 		enc.entries(tail)
-		s.epoch, s.arriving = m.epoch, false
+		s.epoch = m.epoch
 		s.setDurable(m.expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()

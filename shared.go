@@ -140,7 +140,7 @@ func shareable(e *core.Entry) bool {
 // stays for its return, and what the cluster does not know of yet until it does.
 func (s *session) redispatch() {
 	s.mu.Lock()
-	if s.shares == 0 || s.ended || s.moving || s.conn != nil || !s.handsOn() {
+	if s.shares == 0 || s.phase != phaseHome || s.conn != nil || !s.handsOn() {
 		s.mu.Unlock()
 		return
 	}

@@ -211,7 +211,7 @@ func (b *Broker) parseSubscription(p *packets.Subscription, ids []uint32) (*subs
 func (s *session) subscribe(sub *subscription) (isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if !s.phase.lives() {
 		return false, errGone
 	}
 	old := s.subs[sub.filter]
@@ -346,7 +346,7 @@ func (s *session) unsubscribe(filter string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.subs[filter]
-	if sub == nil || s.ended {
+	if sub == nil || !s.phase.lives() {
 		return nil
 	}
 	delete(s.subs, filter)

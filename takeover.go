@@ -131,14 +131,14 @@ func (n *clusterNode) atHome(ctx context.Context, id string) (*session, error) {
 func (s *session) isElsewhere() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.moved
+	return s.phase == phaseElsewhere
 }
 
 // isOver reports whether the session has ended here.
 func (s *session) isOver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended
+	return s.cleared != nil
 }
 
 // errOutclaimed refuses a CONNECT that has lost a race. CONNACK knows no Session taken over, and a CONNACK of success without a session
@@ -283,7 +283,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	b := n.b
 	s := b.newSession(id)
 	s.expiry = offer.Uint32()
-	s.collecting, s.arriving = true, true
+	s.enter(phaseGathering)
 	var subs []*subscription
 	for range offer.Count() {
 		sub, err := b.readSubscription(offer)
@@ -338,7 +338,9 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}
 	n.state.origins.readOwnOf(whole, s.clientID)
-	s.collecting = false
+	if !s.enter(phaseSettling) {
+		return errOutclaimed
+	}
 	for _, e := range s.collected {
 		if _, twice := had[e.Msg.ID]; !twice {
 			s.core.Push(e)

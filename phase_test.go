@@ -1,0 +1,108 @@
+package shoal
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// allPhases are all phases, in their order.
+func allPhases() (all []phase) {
+	for p := phaseHome; p <= phaseOver; p++ {
+		all = append(all, p)
+	}
+	return all
+}
+
+// TestPhasesFollow holds which phase of a session may follow which, and that a session that is over or elsewhere stays so.
+func TestPhasesFollow(t *testing.T) {
+	follow := map[phase][]phase{
+		phaseHome:      {phaseHome, phaseGathering, phaseAdopting, phaseDeparting, phaseElsewhere, phaseOver},
+		phaseGathering: {phaseSettling, phaseElsewhere, phaseOver},
+		phaseSettling:  {phaseHome, phaseElsewhere, phaseOver},
+		phaseAdopting:  {phaseHome, phaseElsewhere, phaseOver},
+		phaseDeparting: {phaseHome, phaseDeparting, phaseElsewhere, phaseOver},
+		phaseElsewhere: {},
+		phaseOver:      {},
+	}
+	n := newAgreed(t).n
+	for _, from := range allPhases() {
+		for _, to := range allPhases() {
+			s := n.b.newSession("client")
+			s.phase = from
+			require.Equal(t, s.enter(to), slices.Contains(follow[from], to), "%v to %v", from, to)
+		}
+	}
+}
+
+// TestPhaseAdmits holds what becomes of a QoS 1 message in each phase of a session, by a subscription of its own and by a shared one.
+func TestPhaseAdmits(t *testing.T) {
+	type fate struct{ taken, queued, collected, leaving bool }
+	gone := fate{}
+	queued := fate{taken: true, queued: true}
+	collected := fate{taken: true, collected: true}
+	leaving := fate{leaving: true}
+	for p, want := range map[phase][2]fate{ // by its own, by a shared subscription
+		phaseHome:      {queued, queued},
+		phaseGathering: {collected, leaving},
+		phaseSettling:  {queued, leaving},
+		phaseAdopting:  {collected, collected},
+		phaseDeparting: {queued, leaving},
+		phaseElsewhere: {gone, gone},
+		phaseOver:      {gone, gone},
+	} {
+		for i, share := range []string{"", "$share/g/t"} {
+			t.Run(fmt.Sprint(p, share), func(t *testing.T) {
+				n := newSending(t)
+				s := n.b.newSession("client")
+				s.phase = phaseHome
+				s.enter(phaseDeparting) // sets when
+				s.phase = p
+				sc := n.b.scratch()
+				defer sc.release()
+				m := &core.Message{TopicName: "t", QoS: 1}
+				pk := publishOfMessage(m)
+				sc.r.again(&pk, m, sc.nano)
+				taken := s.deliverQueued(sc, core.Entry{Msg: m, QoS: 1, Share: share}, "")
+				require.Equal(t, want[i], fate{taken, s.core.Len() > 0, len(s.collected) > 0, sc.leaving})
+			})
+		}
+	}
+}
+
+// TestRefusedMessageMayComeAgain holds guarantee 4 where the shared store is away: a QoS 2 message that is refused for that leaves no trace, so
+// that it is delivered when its publisher sends it again.
+func TestRefusedMessageMayComeAgain(t *testing.T) {
+	n := newSending(t)
+	shareStore(n.clusterNode)
+	s := n.b.newSession("client")
+	s.setDurable(true)
+	deliver := func(again uint64) packets.ReasonCode {
+		sc := n.b.scratch()
+		defer sc.release()
+		m := &core.Message{TopicName: "t", QoS: 2, Publisher: "pub", Origin: &core.Origin{PacketID: 7, At: n.moments.next(), Again: again}}
+		pk := publishOfMessage(m)
+		sc.r.again(&pk, m, sc.nano)
+		sc.r.origin = m.Origin
+		require.True(t, s.deliverQueued(sc, core.Entry{Msg: m, QoS: 2}, ""))
+		code := packets.Success
+		if a := sc.r.wait; a != nil {
+			a.then = func(c packets.ReasonCode) { code = c }
+			a.finish(packets.Success)
+		}
+		return code
+	}
+	n.b.journal.common.refusing.Store(true)
+	require.Equal(t, packets.ImplementationSpecificError, deliver(0))
+	require.Zero(t, s.core.Len())
+	n.b.journal.common.refusing.Store(false)
+	require.Equal(t, packets.Success, deliver(n.moments.next()))
+	require.Equal(t, 1, s.core.Len())
+	require.Equal(t, packets.Success, deliver(n.moments.next()))
+	require.Equal(t, 1, s.core.Len(), "and not twice")
+}
