@@ -36,7 +36,6 @@ type adoption struct {
 	index    uint64
 	lost     string
 	discard  bool
-	givenUp  bool // and what waits for sessions here is not to have any more
 	sessions []inherited
 	filters  []string // routes that this node may have inherited with them
 	// begun is closed when the routes lead here; nil if they do already.
@@ -149,9 +148,7 @@ func (q *adoptions) run() {
 		}
 		if a.discard {
 			q.n.discardAll()
-			if a.givenUp {
-				q.abandon(packets.ServerUnavailable)
-			}
+			q.abandon(packets.ServerUnavailable) // what waits for sessions here is not to have any more
 		} else {
 			q.n.adopt(a)
 		}
@@ -335,16 +332,23 @@ func (s *session) hadBefore(r *routing, e *core.Entry) bool {
 	return had || s.passedBy(e.Msg) || s.core.Has(e.Msg.ID)
 }
 
-// discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now; or after a snapshot came, from which those that
-// are this node's are made anew. With a store that the nodes share, this node has more of those than the store.
+// discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now.
 func (n *clusterNode) discardAll() {
 	for _, s := range n.b.sessions.all() {
-		if n.b.journal.common == nil || !n.up.Load() || !n.goesOn(s) {
+		if s.isElsewhere() || n.isStray(s) { // else it has come here since
 			s.abandon()
 		}
 	}
 	_ = n.gate.pass(n.life)
 	n.state.origins.forgetOwn()
+}
+
+// isStray reports whether a session is at home here by itself, and not as all nodes agree: its CONNECT was not accepted.
+func (n *clusterNode) isStray(s *session) bool {
+	s.mu.Lock()
+	arrives := s.phase.arrives()
+	s.mu.Unlock()
+	return !arrives && !n.state.isHome(n.self.Name, s.clientID)
 }
 
 // leaveFor notes that another node is the session's home: nothing that becomes of it here is told, or kept, any more. The caller

@@ -99,6 +99,11 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 func (sm *stateMachine) Restore(src io.Reader) error {
 	n := (*clusterNode)(sm)
 	a := &n.state
+	if n.up.Load() {
+		// Nothing may be matched while the state is empty, nor with sessions that the state does not have any more. The Replicator has this node
+		// come up anew, and then it gets its sessions as after a restart.
+		n.givenUp()
+	}
 	n.keeper.pause()
 	n.b.retained.clear()
 	n.b.bans.clear()
@@ -130,7 +135,7 @@ func (sm *stateMachine) Restore(src io.Reader) error {
 	a.epoch, a.step = epoch, step
 	a.now.Store(now)
 	a.mu.Unlock()
-	n.restored()
+	n.keeper.turn()
 	n.b.disconnectAllBanned()
 	return nil
 }

@@ -122,7 +122,8 @@ type StateMachine interface {
 	// quick; the function is called later, concurrently with Apply.
 	Snapshot() (write func(w io.Writer) error, err error)
 
-	// Restore replaces the state by one that Snapshot wrote, perhaps an earlier version of it. It is called on Apply's goroutine.
+	// Restore replaces the state by one that Snapshot wrote, perhaps an earlier version of it. It is called on Apply's goroutine. A node that was up
+	// is not any more: nothing that it proposed before is applied after this, and it comes up again by a NodeUp of its own.
 	Restore(r io.Reader) error
 
 	// Receive takes a batch that node forwarded. It is called in the order of the Forward calls, by one goroutine per

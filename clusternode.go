@@ -51,6 +51,8 @@ type clusterNode struct {
 
 	// up is set, on Apply's goroutine, while the cluster counts on this node. Before, what is applied is history.
 	up atomic.Bool
+	// tenure grows whenever the node stops serving: with its lease, and when the cluster gives it up or its state is replaced.
+	tenure atomic.Uint64
 	// leaving is set when the node begins to leave the cluster.
 	leaving atomic.Bool
 	// announced is set while everything this node has is known to the cluster.

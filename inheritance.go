@@ -294,31 +294,3 @@ func (a *agreed) countsOf(node string) map[string]int {
 	}
 	return counts
 }
-
-// restored makes this node's sessions fit a state that came in a snapshot. It is called on Apply's goroutine, with a.mu not held.
-func (n *clusterNode) restored() {
-	n.keeper.turn()
-	if !n.up.Load() {
-		return
-	}
-	a := &n.state
-	a.mu.Lock()
-	up := a.isUp(n.self.Name)
-	a.mu.Unlock()
-	if !up {
-		n.givenUp()
-		return
-	}
-	var mine []inherited
-	a.mu.Lock()
-	index := a.step
-	for id, k := range a.kept {
-		if o := a.owners[id]; o != nil && o.home == n.self.Name {
-			mine = append(mine, inherited{id, k.share(), *o, k.claimed != 0})
-		}
-	}
-	a.mu.Unlock()
-	filters := slices.Collect(maps.Keys(a.countsOf(n.self.Name)))
-	n.adoptions.add(&adoption{discard: true}, &adoption{index: index, lost: n.self.Name, sessions: mine, filters: filters})
-	n.adoptions.reach(index)
-}

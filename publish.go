@@ -253,8 +253,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	if qos == 2 {
 		slot.typ = packets.TypePubRec
 	}
-	if !sc.b.serving() {
-		// The lease ran out while the message was matched: whoever subscribed elsewhere since then was missed.
+	if sc.r.unserved {
 		return c.forsake(sc, slot), false
 	}
 	if !matched && c.version >= packets.V5 {

@@ -19,10 +19,18 @@ func (b *Broker) route(sc *scratch) (matched bool) {
 	if r.p.Retain {
 		b.retain(sc)
 	}
-	if b.cluster != nil {
-		gate := b.cluster.gate.enter()
-		defer b.cluster.gate.leave(gate)
-		b.cluster.noteArrival(r)
+	if n := b.cluster; n != nil {
+		gate := n.gate.enter()
+		defer n.gate.leave(gate)
+		tenure := n.tenure.Load()
+		defer func() {
+			if r.unserved = !n.serving() || n.tenure.Load() != tenure; r.unserved {
+				// What it was matched with may not have been all there is: somebody may have subscribed elsewhere since the lease ran out, or
+				// the node's state may have been replaced.
+				r.refuse(packets.ServerUnavailable)
+			}
+		}()
+		n.noteArrival(r)
 	}
 	sc.matches = b.index.AppendMatches(sc.matches[:0], r.p.TopicName)
 	matched = b.routeLocal(sc, nil)

@@ -31,6 +31,7 @@ type routing struct {
 	// durability is what wait is for, where the journal is concerned.
 	durability Durability
 	store      bool // a durable session has taken it
+	unserved   bool // the node has not served clients all the while that the message was matched; its publisher is to hear nothing
 
 	// origin is nil unless the message may come again, by another node; seen says that this node's sessions that do not last have had it.
 	origin *core.Origin

@@ -317,18 +317,17 @@ func (sm *stateMachine) NodeDown(index uint64, node Node, adopter string) {
 	}
 }
 
-// givenUp ends what this node does for its clients: other nodes have their sessions.
+// givenUp ends what this node does for its clients: other nodes have their sessions, or this one has them anew when it comes back.
 func (n *clusterNode) givenUp() {
 	n.up.Store(false)
 	n.announced.Store(false)
+	n.tenure.Add(1)
 	n.stir()
-	if n.b.journal.common == nil {
-		for _, s := range n.b.sessions.all() {
-			s.disown() // before their connections end: what they have not acknowledged is not this node's to hand on any more
-		}
+	for _, s := range n.b.sessions.all() {
+		s.disown() // before their connections end: what they have not acknowledged is not this node's to hand on any more
 	}
 	n.b.kickAll(n.goElsewhere("this node was separated from its cluster"))
-	n.adoptions.add(&adoption{discard: true, givenUp: true})
+	n.adoptions.add(&adoption{discard: true})
 }
 
 // isSelf reports whether node is this run of this node, and not an earlier one that the log tells of.
@@ -343,6 +342,9 @@ func (sm *stateMachine) ServingChanged(serving bool) {
 		n.b.log.Info("serving clients", "node", n.self.Name)
 	} else if n.b.running() == nil {
 		n.b.log.Warn("not serving clients: no lease from the cluster's leader", "node", n.self.Name)
+	}
+	if !serving {
+		n.tenure.Add(1)
 	}
 	n.lapse(serving)
 	n.stir()

@@ -248,14 +248,14 @@ func (b *batcher) down() {
 func (b *batcher) restored(own *member) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.incarnation == 0 || b.closed:
-	case own == nil || own.node.Incarnation != b.incarnation:
-		b.incarnation = 0
-		b.failAll(errGivenUp)
-	case b.current != nil && own.seq >= b.current.head.first+b.current.head.count-1:
+	if b.incarnation == 0 || b.closed {
+		return
+	}
+	if own != nil && own.node.Incarnation == b.incarnation && b.current != nil && own.seq >= b.current.head.first+b.current.head.count-1 {
 		b.finishCurrent(nil, errSkipped)
 	}
+	b.incarnation = 0
+	b.failAll(errGivenUp)
 }
 
 // failAll is called with mu held.

@@ -31,7 +31,7 @@ func (l *Log) stayUp(ctx context.Context) {
 			return
 		}
 		switch {
-		case isUp && m.node.Incarnation == self.Incarnation:
+		case isUp && m.node.Incarnation == self.Incarnation && !l.outdated.Load():
 			select {
 			case <-changed:
 				continue

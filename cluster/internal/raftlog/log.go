@@ -89,6 +89,7 @@ type Log struct {
 	reign     atomic.Pointer[reign] // nil unless this node leads
 	// wanted is the incarnation this process goes by; incarnation is the same while the node is up, and 0 otherwise.
 	wanted       atomic.Uint64
+	outdated     atomic.Bool // a snapshot has replaced the state under this incarnation
 	incarnation  atomic.Uint64
 	leaving      atomic.Bool
 	forGood      atomic.Bool   // Close takes this node out of the cluster
@@ -289,6 +290,7 @@ func (l *Log) ownUp(incarnation uint64) {
 	if incarnation != l.wanted.Load() {
 		return // of this node's earlier life, while the log is replayed
 	}
+	l.outdated.Store(false)
 	l.incarnation.Store(incarnation)
 	l.batcher.up(incarnation)
 	l.pokeRenew()
@@ -303,10 +305,13 @@ func (l *Log) ownDown(incarnation uint64) {
 	l.batcher.down()
 }
 
+// restored ends this node's incarnation when a snapshot has replaced the state under it. What it has proposed and is not in the snapshot was meant for
+// a state that is gone, as after a NodeDown; it comes up again with the state that it has now.
 func (l *Log) restored(own *member) {
-	if current := l.incarnation.Load(); current != 0 && (own == nil || own.node.Incarnation != current) {
-		l.incarnation.Store(0)
+	if l.incarnation.Swap(0) != 0 {
 		l.lease.drop()
+		l.outdated.Store(true)
+		l.fsm.change(func() {}) // wakes stayUp
 	}
 	l.batcher.restored(own)
 }
