@@ -388,7 +388,7 @@ func TestRoutesGoToTheHeir(t *testing.T) {
 				a.n.step(uint64(i + 1))
 			}
 			for _, filter := range []string{"t/+", "$share/g/s", "of/guests"} {
-				a.setRoute("x", filter, 2, 1)
+				a.setRoute("x", filter, members{2, 1, 1})
 			}
 			e := a.estateOf("x", heirName)
 			for i := 0; len(a.owners) < 2; i++ {
@@ -402,7 +402,7 @@ func TestRoutesGoToTheHeir(t *testing.T) {
 			require.Len(t, found, 1)
 			require.Equal(t, heirName, found[0].node)
 			require.Equal(t, heirName == "self", found[0].held())
-			require.Equal(t, &route{node: heirName, peer: found[0].peer, filter: "s", group: "$share/g/s", all: 2},
+			require.Equal(t, &route{node: heirName, peer: found[0].peer, filter: "s", group: "$share/g/s", members: members{all: 2, keep: 2}},
 				withPeer(a.shares["$share/g/s"][heirName], found[0].peer))
 			require.Empty(t, a.routes.Load().AppendMatches(nil, "of/guests"), "of sessions that ended with the node")
 			require.Empty(t, a.nodes["x"])

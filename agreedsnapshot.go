@@ -52,8 +52,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 			}
 			b := codec.AppendString([]byte{snapRoute}, rt.node)
 			b = codec.AppendString(b, filter)
-			b = codec.AppendUint(b, uint64(rt.all))
-			s.put(codec.AppendUint(b, uint64(rt.online)))
+			s.put(rt.members.append(b))
 		}
 		for i := range owners {
 			s.put(appendOwner([]byte{snapOwner}, owners[i].id, &owners[i].o))
@@ -176,7 +175,7 @@ func (k *keptSession) readHead(r *codec.Reader) {
 }
 
 const (
-	snapshotVersion = 6
+	snapshotVersion = 7
 
 	snapRoute byte = iota
 	snapOwner
@@ -194,9 +193,9 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 	r := codec.NewReader(b)
 	switch r.Byte() {
 	case snapRoute:
-		node, filter, all, online := r.String(), r.String(), int(r.Uint32()), int(r.Uint32())
+		node, filter, m := r.String(), r.String(), readMembers(r)
 		if r.Err() == nil {
-			a.setRoute(node, filter, all, online)
+			a.setRoute(node, filter, m)
 		}
 	case snapOwner:
 		id, o := readOwner(r)

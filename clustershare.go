@@ -3,18 +3,17 @@ package shoal
 import (
 	"math/rand/v2"
 	"strings"
+
+	"github.com/shoalmq/shoal/packets"
 )
 
 // pickGroup chooses who of a shared group gets the message, by the group's strategy (guarantee 7). A choice of another node is added to
 // sc.sends.
 func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
 	local := n.b.groups.get(name)
-	online, all := 0, 0
-	if local != nil {
-		online, all = local.count()
-	}
+	here := local.count()
 	if strategy := n.b.strategyOf(name); strategy != SharedLocalFirst {
-		rt, ok := n.pickShareNode(sc, chooser{strategy, sc.r.publisher}, name, online, all)
+		rt, ok := n.pickShareNode(sc, chooser{strategy, sc.r.publisher}, name, here)
 		if ok && rt != nil {
 			s := sc.sendTo(rt.peer)
 			s.groups = append(s.groups, name)
@@ -25,56 +24,72 @@ func (n *clusterNode) pickGroup(sc *scratch, name string) bool {
 		}
 		// Nobody here took it: whoever is left.
 	}
-	return n.pickNearest(sc, local, name, online, all)
+	return n.pickNearest(sc, local, name, here)
 }
 
 // toGroup hands the message to one of a shared group. If there is nobody, but sessions are being adopted here, it waits for them: they may be
-// the group's.
+// the group's. It reports whether there is such a group; if nobody of it can take the message, that is told.
 func (n *clusterNode) toGroup(sc *scratch, name string) bool {
-	return n.pickGroup(sc, name) || n.adoptions.holdForGroup(sc, name)
+	switch {
+	case n.pickGroup(sc, name) || n.adoptions.holdForGroup(sc, name):
+	case n.b.groups.get(name) == nil && !n.state.hasShare(name):
+		return false
+	default:
+		n.b.dropOffline(&sc.r)
+	}
+	return true
 }
 
-// pickNearest chooses a member of this node that is online; else one of another node; else one that is away, here or there.
-func (n *clusterNode) pickNearest(sc *scratch, local *group, name string, online, all int) bool {
-	if online > 0 {
+// pickNearest chooses a member of this node that is online; else one of another node; else one that is away, here or there. It reports whether
+// somebody has the message, or is going to.
+func (n *clusterNode) pickNearest(sc *scratch, local *group, name string, here members) bool {
+	qos := sc.r.qos()
+	if here.online > 0 && n.b.deliverShared(sc, local) {
+		return true
+	}
+	rt := n.state.pickNode(name, n.self.Name, qos)
+	if here.anyFor(qos) && (rt == nil || rt.members.online == 0) {
 		if n.b.deliverShared(sc, local) {
 			return true
 		}
-	}
-	rt := n.state.pickNode(name, n.self.Name)
-	if rt != nil && (rt.online > 0 || all == 0) {
-		s := sc.sendTo(rt.peer)
-		s.groups = append(s.groups, name)
-		return true
-	}
-	if all > 0 {
-		if !n.b.deliverShared(sc, local) && sc.leaving {
+		if sc.leaving {
 			n.passLater(&sc.r, name)
+			return true
 		}
-		return true
 	}
-	return false
+	if rt == nil {
+		return false
+	}
+	s := sc.sendTo(rt.peer)
+	s.groups = append(s.groups, name)
+	return true
 }
 
-// pickNode returns another node's route of a group, by chance, weighted by the members that are online, or, if there are none,
-// by all; nil if there is none.
-func (a *agreed) pickNode(name, self string) *route {
+// hasShare reports whether another node has members of a group.
+func (a *agreed) hasShare(name string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	online, all := 0, 0
+	return len(a.shares[name]) > 0
+}
+
+// pickNode returns another node's route of a group that has a member for a message of a QoS, by chance, weighted by the members that are online, or,
+// if there are none, by those that are away and keep messages; nil if there is none.
+func (a *agreed) pickNode(name, self string, qos packets.QoS) *route {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	online, keep := 0, 0
 	for node, rt := range a.shares[name] {
 		if node != self {
-			online += rt.online
-			all += rt.all
+			online += rt.members.online
+			keep += rt.members.keep
 		}
 	}
-	if all == 0 {
-		return nil
+	weight, total := func(rt *route) int { return rt.members.online }, online
+	if online == 0 && qos > 0 {
+		weight, total = func(rt *route) int { return rt.members.keep }, keep
 	}
-	weight := func(rt *route) int { return rt.online }
-	total := online
-	if online == 0 {
-		weight, total = func(rt *route) int { return rt.all }, all
+	if total == 0 {
+		return nil
 	}
 	at := rand.IntN(total)
 	for node, rt := range a.shares[name] {
@@ -103,20 +118,15 @@ func (n *clusterNode) routeGroup(sc *scratch, name string) {
 
 // groupOnline reports whether another node has a member of a group that is online.
 func (n *clusterNode) groupOnline(name string) bool {
-	rt := n.state.pickNode(name, n.self.Name)
-	return rt != nil && rt.online > 0
+	return n.state.pickNode(name, n.self.Name, 0) != nil
 }
 
-// notHere returns the groups that this node was picked for and should not serve: their last member has left while the message was on its way,
-// or is away while another node has one online.
-func (n *clusterNode) notHere(groups []string) (others []string) {
+// notHere returns the groups that this node was picked for and should not serve: their last member that could take the message has left while that was
+// on its way, or is away while another node has one online.
+func (n *clusterNode) notHere(groups []string, qos packets.QoS) (others []string) {
 	for _, name := range groups {
-		g := n.b.groups.get(name)
-		if g == nil {
-			others = append(others, name)
-			continue
-		}
-		if online, _ := g.count(); online == 0 && n.groupOnline(name) {
+		here := n.b.groups.get(name).count()
+		if here.online == 0 && (!here.anyFor(qos) || n.groupOnline(name)) {
 			others = append(others, name)
 		}
 	}

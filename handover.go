@@ -25,6 +25,9 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		if r.Err() != nil {
 			return nil, r.Err()
 		}
+		if !n.up.Load() {
+			return nil, errNotUp
+		}
 		if err := n.adoptions.awaitStep(ctx, step); err != nil {
 			return nil, err
 		}
@@ -51,6 +54,9 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		return nil, fmt.Errorf("shoal: unknown request %d", kind)
 	}
 }
+
+// errNotUp has a node ask again that asks for a session too early: this node has just begun, and what it has of the agreed order may be old.
+var errNotUp = errors.New("shoal: this node is not up yet")
 
 // outclaimed reports whether a claim is not the last one.
 func (n *clusterNode) outclaimed(id string, epoch uint64) bool {

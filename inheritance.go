@@ -256,14 +256,14 @@ func (a *agreed) bequeath(index uint64, heirName string, routes map[string]int) 
 		a.mu.RUnlock()
 		switch {
 		case group != "" && own != nil:
-			a.setRoute(heirName, name, all+own.all, own.online)
+			a.setRoute(heirName, name, members{own.members.all + all, own.members.online, own.members.keep + all})
 		case group != "":
-			a.setRoute(heirName, name, all, 0)
+			a.setRoute(heirName, name, members{all: all, keep: all})
 		case own == nil:
-			a.setRoute(heirName, name, 1, 0)
+			a.setRoute(heirName, name, members{all: 1})
 		}
 		if self && a.n.up.Load() {
-			held := &route{node: heirName, filter: filter, group: group, all: 1, step: index}
+			held := &route{node: heirName, filter: filter, group: group, members: members{all: 1}, step: index}
 			a.routes.Load().Add(held.filter, held)
 			a.mu.Lock()
 			a.waiting = append(a.waiting, held)
@@ -290,7 +290,7 @@ func (a *agreed) countsOf(node string) map[string]int {
 	defer a.mu.RUnlock()
 	counts := make(map[string]int, len(a.nodes[node]))
 	for filter, rt := range a.nodes[node] {
-		counts[filter] = rt.all
+		counts[filter] = rt.members.all
 	}
 	return counts
 }

@@ -114,8 +114,7 @@ func (b *Broker) countSubscriptions() (all, shared int) {
 	}
 	b.groups.mu.Unlock()
 	for _, g := range groups {
-		_, members := g.count()
-		shared += members
+		shared += g.count().all
 	}
 	return max(0, b.index.Len()-len(groups)) + shared, shared
 }

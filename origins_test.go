@@ -140,7 +140,7 @@ func TestWillIsPublishedUntilItIsTaken(t *testing.T) {
 		n.c = proposing{n.c.(idle), &proposed}
 		n.b.life = n.life
 		n.announced.Store(true)
-		n.state.setRoute("x", "w", 1, 0)
+		n.state.setRoute("x", "w", members{all: 1})
 		n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "self"}}}
 		w := &will{b: n.b, client: ClientInfo{ClientID: "ill"}, message: Message{TopicName: "w", QoS: 1, Publisher: "ill"}, epoch: 4}
 		w.publish()
@@ -174,7 +174,7 @@ func TestWillIsLeftToItsHeir(t *testing.T) {
 		n := newSending(t, "x")
 		n.b.life = n.life
 		n.announced.Store(true)
-		n.state.setRoute("x", "w", 1, 0)
+		n.state.setRoute("x", "w", members{all: 1})
 		n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: "self"}}}
 		w := &will{b: n.b, client: ClientInfo{ClientID: "ill"}, message: Message{TopicName: "w", QoS: 1, Publisher: "ill"}, epoch: 4}
 		w.publish()

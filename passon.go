@@ -81,8 +81,8 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 		if !n.state.current(n.self.Name, p.step) { // whoever has sent it here has sent it elsewhere since
 			return packets.ServerUnavailable
 		}
-		rt, leaving := n.state.pickNode(group, n.self.Name), false
-		if rt == nil || rt.online == 0 {
+		rt, leaving := n.state.pickNode(group, n.self.Name, m.QoS), false
+		if rt == nil || rt.members.online == 0 {
 			var taken bool
 			var code packets.ReasonCode
 			if taken, leaving, code = n.giveToGroup(n.life, m, group, p.doubtful); taken {

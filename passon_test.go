@@ -171,7 +171,7 @@ func TestOnlyTheHomeHandsOn(t *testing.T) {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				n := newSending(t, "x")
 				n.up.Store(c.up)
-				n.state.setRoute("x", group, 1, 1)
+				n.state.setRoute("x", group, members{all: 1, online: 1})
 				m := n.member("m", group)
 				if c.home != "" {
 					n.state.owners["m"] = &owner{node: c.home, home: c.home, epoch: 3}
@@ -197,7 +197,7 @@ func TestWhatIsHandedOnMayHaveBeenHad(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newSending(t, "x")
-			n.state.setRoute("x", group, 1, 1)
+			n.state.setRoute("x", group, members{all: 1, online: 1})
 			c.e.Msg, c.e.QoS, c.e.Share = &core.Message{TopicName: "t", QoS: 1}, 1, group
 			n.b.redispatch([]core.Entry{c.e})
 			batches := n.take()
@@ -286,7 +286,7 @@ func TestHandedOnAndLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newSending(t, "x")
 				m := n.member("m", group)
-				n.state.setRoute("x", group, 1, 1)
+				n.state.setRoute("x", group, members{all: 1, online: 1})
 				msg := &core.Message{ID: msgID{Origin: 1, Number: 1}, Publisher: "p", TopicName: "t", QoS: 2, Origin: &core.Origin{PacketID: 7, At: 3}}
 				n.state.origins.agree("p", msg.Origin, holder{kind: holderGroup, name: group})
 				if name == "handed on" {

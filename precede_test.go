@@ -157,7 +157,7 @@ func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
 				n := newSending(t, "x")
 				p := proposals{idle{forwarded: n.sent}, new([]proposed)}
 				n.c = p
-				n.state.setRoute("x", group, 1, 1)
+				n.state.setRoute("x", group, members{all: 1, online: 1})
 				n.state.owners["m"] = &owner{node: "self", home: "self", epoch: 3}
 				m := n.member("m", group)
 				m.setDurable(true)

@@ -120,7 +120,7 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		groups = slices.DeleteFunc(groups, func(g string) bool { return n.passed.has(passedKey{f.id, g}) })
 	}
 	if len(groups) > 0 {
-		others = n.notHere(groups)
+		others = n.notHere(groups, r.qos())
 		groups = slices.DeleteFunc(groups, func(g string) bool { return slices.Contains(others, g) })
 	}
 	n.b.metrics.fromNodes.Add(1)

@@ -30,7 +30,7 @@ func TestNothingIsAcceptedWhileASnapshotIsRestored(t *testing.T) {
 	a := newAgreed(t)
 	n := a.n
 	n.state.enter("self", member{})
-	a.setRoute("other", "t", 1, 1)
+	a.setRoute("other", "t", members{all: 1})
 	n.up.Store(true)
 	n.announced.Store(true)
 	write, err := (*stateMachine)(n).Snapshot()

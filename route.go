@@ -74,8 +74,13 @@ func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 		case *group:
 			if b.cluster == nil || slices.Contains(picked, t.name) {
 				matched = true
-				if !b.deliverShared(sc, t) && sc.leaving {
+				if b.deliverShared(sc, t) {
+					continue
+				}
+				if b.cluster != nil && (sc.leaving || b.cluster.state.pickNode(t.name, b.cluster.self.Name, r.qos()) != nil) {
 					sc.untaken = append(sc.untaken, t.name)
+				} else {
+					b.dropOffline(r)
 				}
 			}
 		}

@@ -229,15 +229,9 @@ func (l *localRoutes) announceOnce() (more bool, err error) {
 func (l *localRoutes) appendRoute(b []byte, filter string) []byte {
 	b = codec.AppendString(b, filter)
 	if isShare(filter) {
-		online, all := 0, l.groups[filter]
-		if g := l.n.b.groups.get(filter); g != nil {
-			online, all = g.count()
-		}
-		b = codec.AppendUint(b, uint64(all))
-		return codec.AppendUint(b, uint64(online))
+		return l.n.b.groups.get(filter).count().append(b)
 	}
-	b = codec.AppendUint(b, uint64(min(l.plain[filter], 1)))
-	return codec.AppendUint(b, 0)
+	return members{all: min(l.plain[filter], 1)}.append(b)
 }
 
 func isShare(filter string) bool { return len(filter) > 7 && filter[:7] == "$share/" }

@@ -39,8 +39,8 @@ func (s *scribe) Propose(_ context.Context, cmd []byte) (any, error) {
 	}
 	said := make(map[string]bool)
 	for r.More() {
-		filter, all, _ := r.String(), r.Uint32(), r.Uint32()
-		said[filter] = all > 0
+		filter, m := r.String(), readMembers(r)
+		said[filter] = m.all > 0
 	}
 	s.announce = append(s.announce, said)
 	return nil, r.Err()

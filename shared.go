@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	core "github.com/shoalmq/shoal/internal/session"
@@ -77,16 +78,32 @@ func (b *Broker) leave(sub *subscription) {
 	}
 }
 
-// count returns how many members there are on this node, and how many of them are online.
-func (g *group) count() (online, all int) {
+// members are those that a node has of a shared group.
+type members struct {
+	all    int
+	online int
+	keep   int // that are away, and whose sessions keep messages of QoS 1 and 2 for them
+}
+
+// anyFor reports whether one of them could take a message.
+func (m members) anyFor(qos packets.QoS) bool { return m.online > 0 || (qos > 0 && m.keep > 0) }
+
+// count counts the group's members on this node. A nil group has none.
+func (g *group) count() (m members) {
+	if g == nil {
+		return m
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, m := range g.members {
-		if m.online() {
-			online++
+	m.all = len(g.members)
+	for _, sub := range g.members {
+		if sub.online() {
+			m.online++
+		} else if sub.qos > 0 {
+			m.keep++
 		}
 	}
-	return online, len(g.members)
+	return m
 }
 
 // deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message; if not, sc.leaving says that one would have,
@@ -106,10 +123,12 @@ func (b *Broker) deliverShared(sc *scratch, g *group) bool {
 		}
 		tried = append(tried, m)
 	}
-	if sc.r.qos() == 0 {
-		b.drop(DroppedEvent{TopicName: sc.r.message().TopicName, Reason: DropOffline})
-	}
 	return false
+}
+
+// dropOffline tells that a message for a shared group was dropped because nobody of it is connected, or keeps messages of its QoS.
+func (b *Broker) dropOffline(r *routing) {
+	b.drop(DroppedEvent{TopicName: strings.Clone(r.p.TopicName), QoS: r.qos(), Reason: DropOffline})
 }
 
 // takeLeft empties the core of a session that ends. It returns what other members of shared groups may still get: everything but
@@ -196,10 +215,8 @@ func (s *session) handsOn() bool {
 
 // othersOnline reports whether a group has a member that is online, anywhere.
 func (b *Broker) othersOnline(name string) bool {
-	if g := b.groups.get(name); g != nil {
-		if online, _ := g.count(); online > 0 {
-			return true
-		}
+	if b.groups.get(name).count().online > 0 {
+		return true
 	}
 	return b.cluster != nil && b.cluster.groupOnline(name)
 }
@@ -228,7 +245,9 @@ func (b *Broker) redispatchOne(sc *scratch, e *core.Entry, doubtful bool) {
 		return
 	}
 	if g := b.groups.get(e.Share); g != nil {
-		b.deliverShared(sc, g)
+		if !b.deliverShared(sc, g) {
+			b.dropOffline(r)
+		}
 		return
 	}
 	b.drop(DroppedEvent{TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})

@@ -196,29 +196,30 @@ func (sub *subscription) load() load {
 
 // shareNode is one node's part of a shared group.
 type shareNode struct {
-	rt          *route // nil for this node
-	name        string
-	online, all int
+	rt      *route // nil for this node
+	name    string
+	members members
 }
 
-// pickShareNode chooses the node whose members get the next message of a group; rt is nil for this node. It reports whether there is one.
-func (n *clusterNode) pickShareNode(sc *scratch, c chooser, name string, online, all int) (rt *route, ok bool) {
+// pickShareNode chooses the node whose members get the next message of a group; rt is nil for this node. It reports whether there is one
+// with a member that can take the message.
+func (n *clusterNode) pickShareNode(sc *scratch, c chooser, name string, here members) (rt *route, ok bool) {
 	nodes := sc.shares[:0]
-	if all > 0 {
-		nodes = append(nodes, shareNode{name: n.self.Name, online: online, all: all})
+	if here.all > 0 {
+		nodes = append(nodes, shareNode{name: n.self.Name, members: here})
 	}
 	nodes = n.state.appendShareNodes(nodes, name, n.self.Name)
 	sc.shares = nodes
 	slices.SortFunc(nodes, func(x, y shareNode) int { return strings.Compare(x.name, y.name) })
-	weight := func(s *shareNode) int { return s.online }
+	weight := func(s *shareNode) int { return s.members.online }
 	total := 0
 	for i := range nodes {
-		total += nodes[i].online
+		total += nodes[i].members.online
 	}
-	if total == 0 {
-		weight = func(s *shareNode) int { return s.all }
+	if total == 0 && sc.r.qos() > 0 {
+		weight = func(s *shareNode) int { return s.members.keep }
 		for i := range nodes {
-			total += nodes[i].all
+			total += nodes[i].members.keep
 		}
 	}
 	if total == 0 {
@@ -239,7 +240,7 @@ func (a *agreed) appendShareNodes(nodes []shareNode, name, self string) []shareN
 	defer a.mu.RUnlock()
 	for node, rt := range a.shares[name] {
 		if node != self {
-			nodes = append(nodes, shareNode{rt: rt, name: node, online: rt.online, all: rt.all})
+			nodes = append(nodes, shareNode{rt: rt, name: node, members: rt.members})
 		}
 	}
 	return nodes

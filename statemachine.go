@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/topics"
 )
@@ -48,13 +49,12 @@ type heir struct {
 
 // route says that a node has subscribers for a filter. It is not changed; a new one takes its place.
 type route struct {
-	node   string
-	peer   *peerQueue // nil for this node
-	filter string     // to match
-	group  string     // "$share/name/filter", or "" for plain subscriptions
-	all    int        // members of the group
-	online int        // of them
-	step   uint64     // of the agreed order, for a route to sessions that are being adopted here
+	node    string
+	peer    *peerQueue // nil for this node
+	filter  string     // to match
+	group   string     // "$share/name/filter", or "" for plain subscriptions
+	members members    // of the group; else there is one of all
+	step    uint64     // of the agreed order, for a route to sessions that are being adopted here
 }
 
 // owner says who may serve a client.
@@ -153,9 +153,9 @@ func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 	switch kind {
 	case cmdRoutes:
 		for r.More() {
-			filter, all, online := r.String(), int(r.Uint32()), int(r.Uint32())
+			filter, m := r.String(), readMembers(r)
 			if r.Err() == nil {
-				a.setRoute(node, filter, all, online)
+				a.setRoute(node, filter, m)
 			}
 		}
 	case cmdClaim:
@@ -205,9 +205,17 @@ func (n *clusterNode) applyRetained(m *core.Message) {
 	})
 }
 
+func (m members) append(b []byte) []byte {
+	return codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(m.all)), uint64(m.online)), uint64(m.keep))
+}
+
+func readMembers(r *codec.Reader) members {
+	return members{int(r.Uint32()), int(r.Uint32()), int(r.Uint32())}
+}
+
 // setRoute makes a node's route what it says it is.
-func (a *agreed) setRoute(node, filter string, all, online int) {
-	rt := &route{node: node, filter: filter, all: all, online: online}
+func (a *agreed) setRoute(node, filter string, m members) {
+	rt := &route{node: node, filter: filter, members: m}
 	if isShare(filter) {
 		s, ok, err := topics.ParseShare(filter)
 		if !ok || err != nil {
@@ -222,7 +230,7 @@ func (a *agreed) setRoute(node, filter string, all, online int) {
 	a.mu.Lock()
 	old := a.nodes[node][filter]
 	switch {
-	case all == 0:
+	case m.all == 0:
 		delete(a.nodes[node], filter)
 		if rt.group != "" {
 			a.dropShare(rt)
@@ -244,9 +252,9 @@ func (a *agreed) setRoute(node, filter string, all, online int) {
 		return // this node looks into its own index
 	}
 	switch {
-	case all == 0 && old != nil:
+	case m.all == 0 && old != nil:
 		index.Remove(old.filter, old)
-	case all == 0:
+	case m.all == 0:
 	case old != nil:
 		index.Replace(rt.filter, old, rt)
 	default:
