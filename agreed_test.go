@@ -17,7 +17,7 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-func newAgreed(t *testing.T) *agreed {
+func newAgreed(t testing.TB) *agreed {
 	t.Helper()
 	b, err := New(WithAnonymous())
 	require.NoError(t, err)

@@ -128,11 +128,7 @@ func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCod
 	s.mu.Lock()
 	p.done, p.code = true, code
 	if slot.typ == packets.TypePubRec {
-		if code.IsError() {
-			s.core.Release(slot.id)
-		} else {
-			s.core.SetToken(slot.id, nil)
-		}
+		s.settleExchange(p, slot, code)
 	}
 	c := s.conn
 	if c != nil {
@@ -145,6 +141,21 @@ func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCod
 		c.flush()
 		c.wakeReader()
 	}
+}
+
+// settleExchange notes what became of a QoS 2 message. What could not be kept may have gone out: it is not answered. The caller holds s.mu.
+func (s *session) settleExchange(p *pendingAnswer, slot ackSlot, code packets.ReasonCode) {
+	switch {
+	case !code.IsError():
+		s.core.SetToken(slot.id, nil)
+		return
+	case code == errCannotKeep.ReasonCode:
+		if p.silent = true; s.durable && s.b.journal.own != nil {
+			s.answerWhenKept(slot)
+			return
+		}
+	}
+	s.core.Release(slot.id)
 }
 
 // repeatPubRec answers a QoS 2 PUBLISH that was received before. The caller holds s.mu.

@@ -62,6 +62,25 @@ func (ban *Ban) op(lift bool) Op {
 	return op
 }
 
+// stored returns what the store is to have of the ban with a key of op's, nil if there is none.
+func (l *bans) stored(storeKey string) []byte {
+	key := banKey{kind: storeKey[0], name: storeKey[1:]}
+	if key.kind == banForRange {
+		p, err := netip.ParsePrefix(key.name)
+		if err != nil {
+			return nil
+		}
+		key = banKey{kind: banForRange, addr: p}
+	}
+	l.mu.RLock()
+	ban, found := l.all[key]
+	l.mu.RUnlock()
+	if !found {
+		return nil
+	}
+	return appendBan(newRecord(), &ban)
+}
+
 func (b *Broker) restoreBans(ctx context.Context) error {
 	now := time.Now()
 	return b.cfg.storage.Scan(ctx, spaceBans, nil, func(_, value []byte) error {

@@ -248,7 +248,7 @@ func (n *clusterNode) atHomeInStore(ctx context.Context, in *inherited) (*sessio
 }
 
 // errStoreAway refuses the CONNECT of a session that lasts while the store is away.
-var errStoreAway = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the store that keeps sessions is away; connect again later"}
+var errStoreAway = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the store that keeps sessions fails; connect again later"}
 
 // keepFirst returns when the store that all nodes share has a session that lasts, before its CONNECT is answered: whoever inherits the session finds
 // it there, and nothing of an earlier one. The caller has the claim on the ClientID.
@@ -264,7 +264,7 @@ func (b *Broker) keepFirst(ctx context.Context, s *session, epoch uint64, e *Con
 		s.b.journal.whole(s)
 	}
 	s.mu.Unlock()
-	if !isNew && !b.journal.common.failing.Load() {
+	if !isNew && !b.journal.common.health.fails() {
 		return nil
 	}
 	if err := b.journal.flush(ctx, DurabilityQuorum); err != nil {

@@ -280,6 +280,10 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if err != nil {
 		return err
 	}
+	if log := b.journal.storeLog(); log != nil && e.SessionExpiryInterval > 0 && !present && log.full() {
+		s.end()
+		return errStoreAway // it may fail for long, and clients may be many
+	}
 	if err := b.keepFirst(ctx, s, epoch, e, present); err != nil {
 		return err
 	}

@@ -40,6 +40,10 @@
 //   - Every queue is bounded, in messages and bytes (Limits). What does not fit is dropped with a DropReason, counted in
 //     Metrics, and told to a DropObserver. A slow client costs only itself.
 //   - Nothing a client sends stops the broker. A panic in a hook or an Authenticator costs that client's connection.
+//   - While a store fails, what would have to be kept is refused before anybody gets it: a message of QoS 1 or 2 for a session that lasts, one that is
+//     retained, one of QoS 2 from a session that lasts. The reason code is Implementation specific error (0x83); in MQTT 3 the connection ends. Everything
+//     else flows. A message on which the failure is found out may be with some already: one of QoS 2 is not answered then, the connection ends, and what
+//     the client sends again goes to nobody, and is answered when the store works. The failure is logged once, and once more when it is over.
 //   - An error says what to do about it. Those that carry a reason code are an *Error; sentinels match with errors.Is.
 //   - A Message that is handed out may be kept and must not be changed. What is handed in is copied before the call returns.
 //
@@ -81,6 +85,7 @@
 //   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
 //   - publish.go, route.go, routing.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree
-//   - journal.go, durability.go, storelog.go, sessionlog.go, durable.go, records.go: what is stored, and how; commonlog.go, commonsession.go, commonnotes.go where nodes share a store
+//   - journal.go, durability.go, storelog.go, storehealth.go, refusal.go, compact.go, sessionlog.go, durable.go, records.go: what is stored, and how, and
+//     what is not while the store fails; commonlog.go, commonsession.go, commonnotes.go where nodes share a store
 //   - clusternode.go, which lists the files of a node among others
 package shoal

@@ -75,7 +75,7 @@ func (s *session) routed(p *pendingAnswer, slot ackSlot, d Durability, code pack
 	token, _ := s.core.Pending(slot.id)
 	switch {
 	case token != any(p): // released meanwhile
-	case code == packets.ServerUnavailable || code == packets.ServerShuttingDown:
+	case code == packets.ServerUnavailable || code == packets.ServerShuttingDown || code == errCannotKeep.ReasonCode:
 		// Some may have the message, and others not. If the client heard of an error, and missed it, it would send the message again as another one.
 		s.mu.Unlock()
 		s.forsake(p, slot)

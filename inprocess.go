@@ -31,11 +31,17 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 			return err
 		}
 	}
+	if b.journal != nil {
+		b.journal.admit(ctx)
+	}
 	done := make(chan packets.ReasonCode, 1)
 	b.publish(&m, "", nil, func(code packets.ReasonCode) { done <- code })
 	select {
 	case code := <-done:
-		if code.IsError() {
+		switch {
+		case code == errCannotKeep.ReasonCode:
+			return errCannotKeep
+		case code.IsError():
 			return &Error{ReasonCode: code, Reason: "the message was not accepted everywhere"}
 		}
 		return nil
@@ -52,6 +58,12 @@ func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then
 	p := publishOf(m)
 	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
 	sc.r.begin(&p, publisher, b.sessions.get(publisher), sc)
+	if b.cannotKeep(sc) {
+		sc.release()
+		b.dropUnkept(m, publisher)
+		then(errCannotKeep.ReasonCode)
+		return
+	}
 	sc.r.durability = firstOf(m.Durability, sc.r.durability)
 	if sc.r.durability != DurabilityMemory {
 		sc.r.origin = origin

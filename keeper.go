@@ -25,8 +25,10 @@ type keeper struct {
 	mu    sync.Mutex // orders changes and what is written of them
 	fence Fence      // zero while this node is not the keeper
 	ready bool       // the store has all that was agreed before this node became the keeper
-	index uint64     // of the last change that was agreed
-	wake  chan struct{}
+	// missed counts what was not written because the store fails, and too much waits for it. The store is made what the agreed order has then, once it works.
+	missed int
+	index  uint64 // of the last change that was agreed
+	wake   chan struct{}
 
 	waiting sync.Mutex
 	waits   []keeperWait
@@ -43,6 +45,8 @@ const (
 	keeperLook    = 20 * time.Millisecond
 	keeperTimeout = 10 * time.Second
 )
+
+var errKeeperBehind = errors.New("shoal: too much waits to be written to the store")
 
 var errNotKeeper = errors.New("shoal: this node does not write to the store what belongs to all")
 
@@ -67,11 +71,8 @@ func (k *keeper) turn() {
 	if k.fence == fence {
 		return
 	}
-	k.fence, k.ready = fence, false
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.fence = fence
+	k.levelAgain()
 }
 
 // pause keeps this node from writing until its next turn: what it has in memory is being replaced, and all of that is compared with the store then.
@@ -90,8 +91,24 @@ func (k *keeper) keep(change func() []Op) {
 
 // write is called with k.mu held.
 func (k *keeper) write(ops []Op) {
-	if k.fence != (Fence{}) && len(ops) > 0 {
-		k.n.b.journal.common.write(ops[0].Space, k.fence, nil, ops...)
+	if k.fence == (Fence{}) || len(ops) == 0 {
+		return
+	}
+	log := k.n.b.journal.common
+	if log.full() {
+		k.missed++
+		k.levelAgain()
+		return
+	}
+	log.write(ops[0].Space, k.fence, nil, ops...)
+}
+
+// levelAgain has the store made what the agreed order has. The caller holds k.mu.
+func (k *keeper) levelAgain() {
+	k.ready = false
+	select {
+	case k.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -127,7 +144,7 @@ func (k *keeper) run() {
 
 func (k *keeper) level(ctx context.Context) error {
 	k.mu.Lock()
-	fence := k.fence
+	fence, missed := k.fence, k.missed
 	k.mu.Unlock()
 	if fence == (Fence{}) {
 		return nil
@@ -147,14 +164,6 @@ func (k *keeper) level(ctx context.Context) error {
 		}
 		return appendMessage(newRecord(), m)
 	}
-	bans := func(key string) []byte {
-		for _, ban := range k.n.b.bans.whole() {
-			if op := ban.op(false); string(op.Key) == key {
-				return op.Value
-			}
-		}
-		return nil
-	}
 	if err := k.levelSpace(ctx, spaceRetained, fence, k.topics(), retained); err != nil {
 		return err
 	}
@@ -162,11 +171,14 @@ func (k *keeper) level(ctx context.Context) error {
 	for _, ban := range k.n.b.bans.whole() {
 		keys = append(keys, string(ban.op(false).Key))
 	}
-	if err := k.levelSpace(ctx, spaceBans, fence, keys, bans); err != nil {
+	if err := k.levelSpace(ctx, spaceBans, fence, keys, k.n.b.bans.stored); err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.missed != missed {
+		return errKeeperBehind
+	}
 	k.ready = k.ready || k.fence == fence
 	return nil
 }
@@ -186,6 +198,7 @@ func (k *keeper) topics() (names []string) {
 // it changes.
 func (k *keeper) levelSpace(ctx context.Context, space string, fence Fence, keys []string, now func(key string) []byte) error {
 	level := func(key string, there []byte) {
+		k.n.b.journal.common.admit(ctx)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if want := now(key); k.fence == fence && !bytes.Equal(want, there) {

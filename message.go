@@ -37,7 +37,7 @@ const (
 	DropSessionEnded  DropReason = "session_ended"  // the session ended before the message was acknowledged
 	DropPeerQueueFull DropReason = "peer_full"      // QoS 0: the link to another node is full
 	DropNotServing    DropReason = "not_serving"    // the node holds no lease
-	DropStoreAway     DropReason = "store_away"     // the store that the nodes share is away, and the message is for a session that lasts
+	DropStoreAway     DropReason = "store_away"     // the store fails, and the message would have to be kept
 	DropNotAuthorized DropReason = "not_authorized" // the publisher may not publish to the topic
 	DropRateLimited   DropReason = "rate_limited"   // the publisher was too fast; see RateRefuse
 	DropIntercepted   DropReason = "intercepted"    // an interceptor refused it

@@ -127,6 +127,9 @@ func (b *Broker) drop(e DroppedEvent) {
 	}
 	b.metrics.dropped[e.Reason]++
 	b.metrics.mu.Unlock()
+	if log := b.journal.storeLog(); log != nil && e.Reason == DropStoreAway {
+		log.health.refused.Add(1)
+	}
 	if b.dropEvents == nil {
 		return
 	}

@@ -59,4 +59,5 @@ func (o *ownStore) enqueue(a *acceptance, _ Durability) { o.log.enqueue(a) }
 
 func (o *ownStore) admit(ctx context.Context) { o.log.admit(ctx) }
 
+// refuses reports false: what would have to be kept is refused before it is routed, and what is on its way to a session is kept when the store works again.
 func (o *ownStore) refuses() bool { return false }

@@ -32,6 +32,9 @@ func (c *conn) handlePublish(sc *scratch, h packets.FixedHeader, body []byte) (e
 			return ended{code: packets.SessionTakenOver, err: errGone}, false
 		}
 		sc.r.begin(p, c.clientID, c.s, sc)
+		if c.b.cannotKeep(sc) {
+			return c.refuseUnkept(sc, p)
+		}
 		sc.b.route(sc)
 		c.published(p)
 		return ended{}, true
@@ -233,6 +236,9 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 		return ended{code: packets.SessionTakenOver, err: errGone}, false
 	}
 	sc.r.begin(p, c.clientID, s, sc)
+	if c.b.cannotKeep(sc) {
+		return c.refuseUnkept(sc, p)
+	}
 	sc.r.durability = c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability)
 	if sc.r.durability == DurabilityMemory {
 		origin, reserves = nil, false // an interceptor has changed the topic

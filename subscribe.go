@@ -178,6 +178,9 @@ func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uin
 		}
 		sub.qos = min(sub.qos, e.Subscription.QoS)
 	}
+	if log := c.b.journal.storeLog(); log != nil && log.refuses() && c.s.lasts() {
+		return nil, false, errSubscriptionUnkept
+	}
 	sub.s = c.s
 	isNew, err = c.s.subscribe(sub)
 	return sub, isNew, err

@@ -290,6 +290,7 @@ func TestStoreGoesAway(t *testing.T) {
 
 				require.Equal(t, packets.Success, mqtt.AwaitCode(pub, "t", packets.Success))
 				accepted = append(accepted, "x")
+				time.Sleep(2 * time.Second) // each node tries the store again for itself
 				require.False(t, pub.Post("r", "retained now", 1, true).IsError())
 				restartAll(c)
 				x = mqtt.Connect(t, c, 2, "x", mqtt.Expiry(3600))
