@@ -20,7 +20,7 @@ import (
 //	internal/…                               packets, topics, internal/…, one small library; never the root
 //	root                                     packets, topics, internal/…; no library but what internal/… brings along
 //	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library;
-//	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source
+//	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source, auth/sqlsource
 //	…test, internal/behaviour, realclients   anything; only tests and packages of this row import them
 //	examples                                 anything; nothing imports them
 
@@ -102,7 +102,7 @@ func driverOf(name string) string {
 }
 
 // parts of authenticators, which all of them share.
-var parts = []string{"auth/acl", "auth/password", "auth/source"}
+var parts = []string{"auth/acl", "auth/password", "auth/source", "auth/sqlsource"}
 
 // mayImportDriver reports whether a package of rowDriver may import another one.
 func mayImportDriver(name, other string) bool {

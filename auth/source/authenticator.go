@@ -93,6 +93,19 @@ func (a *Authenticator) Close() error {
 	return nil
 }
 
+// Check asks a Source that can say so whether it works: whether it can be reached, and what it is to be
+// asked exists. Programs call it when they start, to tell what is wrong before a client finds out. It
+// returns nil for other sources.
+func (a *Authenticator) Check(ctx context.Context) error {
+	c, ok := a.source.(interface{ Check(context.Context) error })
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	defer cancel()
+	return c.Check(ctx)
+}
+
 // begin counts a question, unless the Authenticator is closed.
 func (a *Authenticator) begin() bool {
 	a.mu.Lock()

@@ -152,14 +152,25 @@ func (s *Server) printed() string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-// Kill ends the process as kill -9 does, and waits for it. Killing it twice is fine.
+// Kill ends the process, with those that it has started, as kill -9 does, and waits for them. Killing
+// it twice is fine.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}
+	started := children(s.cmd.Process.Pid)
 	_ = s.cmd.Process.Kill() // it may have ended
 	<-s.ended
 	s.cmd = nil
+	for _, pid := range started {
+		await(s.t, "its processes end", func() bool {
+			_, lives := parentOf(pid)
+			if lives {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
+			}
+			return !lives
+		})
+	}
 }
 
 // Stop ends the process as its init system would, and waits for it.
@@ -186,6 +197,16 @@ func (s *Server) Signal(sig os.Signal) {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.t.Errorf("%s takes no signal: %v", s.path, err)
+	}
+}
+
+// SignalAll is Signal for the process and those that it has started, which PostgreSQL does for each
+// connection.
+func (s *Server) SignalAll(sig syscall.Signal) {
+	s.t.Helper()
+	s.Signal(sig)
+	for _, pid := range children(s.cmd.Process.Pid) {
+		_ = syscall.Kill(pid, sig) // it may have ended
 	}
 }
 
