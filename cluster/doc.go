@@ -31,6 +31,13 @@
 // nodes, and leadership does. It logs an error, tries again by itself, and comes back when there is room. When too few nodes have room for a majority,
 // nobody serves until enough have. After an I/O error, when nobody knows what the disk has kept, the node has to be restarted.
 //
+// # Damaged data
+//
+// What is in Config.Dir is checked when a node starts. A node that finds damage logs an error that names the file, moves what it has into the directory
+// "damaged", and gets everything from the others; until then, while there is a file REBUILD in Dir, it does not vote, since it has forgotten what
+// it answered for. If a majority needs its vote and cannot be had otherwise, the text in that file says what to do. A node that is the only
+// voter of its cluster does not start with damaged data: restore it from a backup.
+//
 // # Clocks
 //
 // The nodes agree on a time (Cluster.Now), by which messages, sessions and wills end. They take it from the wall once, and it goes on by their monotonic clocks for as

@@ -33,6 +33,7 @@ func (l *Log) serveState() []byte {
 	switch {
 	case id != 0:
 		kind = stateMember
+	case l.stores.rebuilding:
 	case l.cfg.Bootstrap:
 		kind = stateBootstrap
 	case l.cfg.ExpectNodes > 0:

@@ -29,7 +29,8 @@ type diskLog struct {
 	dir  string
 	full int64 // the size of a segment behind which another one is begun
 
-	on medium
+	on    medium
+	bound logBound // nil for none
 
 	write sync.Mutex // held by whoever changes the log, while it does
 
@@ -59,49 +60,71 @@ var (
 	errBroken = errors.New("the log cannot be written any more; restart the node when its disk is well")
 )
 
-// openDiskLog opens the log in a directory, or begins one there. torn reports that its end was incomplete and was cut off: it was being
-// written when the machine stopped.
-func openDiskLog(dir string, on medium) (l *diskLog, torn bool, err error) {
-	l = &diskLog{dir: dir, full: segmentBytes, on: on}
-	if torn, err = l.open(); err != nil {
-		return nil, false, errors.Join(err, l.Close())
-	}
-	return l, torn, nil
+// logBound keeps in another place up to which entry the log was on the disk at least, so that a loss of its end is noticed.
+type logBound interface {
+	// raise and lower say that the log has an entry for certain, or may lose those behind it.
+	raise(index uint64) error
+	lower(index uint64) error
 }
 
-func (l *diskLog) open() (torn bool, err error) {
+// openDiskLog opens the log in a directory, or begins one there. end is what was wrong with its end, errTorn or errSpoilt, which was cut off; or nil. Anything
+// else that is wrong is a damage.
+func openDiskLog(dir string, on medium, bound logBound) (l *diskLog, end error, err error) {
+	l = &diskLog{dir: dir, full: segmentBytes, on: on, bound: bound}
+	if end, err = l.open(); err != nil {
+		l.broken = err // nothing is written
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	return l, end, nil
+}
+
+func (l *diskLog) open() (end error, err error) {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return false, err
+		return nil, err
 	}
-	files, err := os.ReadDir(l.dir)
+	files, err := segmentFiles(l.dir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	files = slices.DeleteFunc(files, func(f os.DirEntry) bool { _, ok := segmentIndex(f.Name()); return !ok })
-	for i, f := range files { // in the order of their names
-		first, _ := segmentIndex(f.Name())
-		s, err := openSegment(filepath.Join(l.dir, f.Name()), first, l.on)
+	for i, name := range files {
+		first, _ := segmentIndex(name)
+		s, err := openSegment(filepath.Join(l.dir, name), first, l.on)
 		switch {
-		case errors.Is(err, errTorn) && i == len(files)-1:
-			torn = true
-		case errors.Is(err, errTorn):
-			return false, errors.Join(fmt.Errorf("%s: %w", f.Name(), err), s.file.Close())
-		case err != nil:
-			return false, fmt.Errorf("%s: %w", f.Name(), err)
+		case err == nil:
+		case isEnd(err) && i == len(files)-1:
+			end = err
+		case isEnd(err):
+			return nil, errors.Join(&damage{s.path, err.Error() + ", and there are segments behind it"}, s.file.Close())
+		default:
+			return nil, err
 		}
 		l.segments = append(l.segments, s)
 	}
-	return torn, l.check(torn)
+	return end, l.check(end != nil)
 }
 
-// check makes sure that there is no gap, and cuts off a torn end.
-func (l *diskLog) check(torn bool) error {
-	for i := 1; i < len(l.segments); i++ {
-		if s, before := l.segments[i], l.segments[i-1]; s.first != before.last()+1 {
-			return fmt.Errorf("%s should begin after entry %d: files are missing", s.path, before.last())
+// segmentFiles returns the names of the segments in a directory, in their order.
+func segmentFiles(dir string) (names []string, err error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if _, ok := segmentIndex(f.Name()); ok {
+			names = append(names, f.Name())
 		}
 	}
-	if n := len(l.segments); torn {
+	return names, nil
+}
+
+// check makes sure that there is no gap, and cuts off an end that is not as it was written.
+func (l *diskLog) check(cut bool) error {
+	for i := 1; i < len(l.segments); i++ {
+		if s, before := l.segments[i], l.segments[i-1]; s.first != before.last()+1 {
+			return &damage{s.path, fmt.Sprintf("it should begin after entry %d: files are missing", before.last())}
+		}
+	}
+	if n := len(l.segments); cut {
 		s := l.segments[n-1]
 		if len(s.ends) == 0 {
 			l.segments = l.segments[:n-1]
@@ -184,6 +207,13 @@ func (l *diskLog) GetLog(index uint64, out *raft.Log) error {
 	return nil
 }
 
+// getAlone is GetLog while nothing is written.
+func (l *diskLog) getAlone(index uint64, out *raft.Log) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	return l.GetLog(index, out)
+}
+
 // StoreLog implements raft.LogStore.
 func (l *diskLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
 
@@ -252,6 +282,9 @@ func (l *diskLog) extend(first uint64) (*segment, error) {
 		if err := l.sync(tail); err != nil {
 			return nil, err
 		}
+		if err := l.raiseBound(); err != nil {
+			return nil, err
+		}
 	}
 	s, err := createSegment(l.dir, first, l.on)
 	if err != nil {
@@ -318,11 +351,39 @@ func (l *diskLog) syncLater() {
 	}
 }
 
+// keepBound lets Close note nothing: the log is not as it was.
+func (l *diskLog) keepBound() { l.bound = nil }
+
+// raiseBound notes how far the log goes, all of which is on the disk; with write held.
+func (l *diskLog) raiseBound() error {
+	if last := l.last(); l.bound != nil && last > 0 {
+		return l.bound.raise(last)
+	}
+	return nil
+}
+
+// lowerBound notes that the log ends after an index from now on; with write held.
+func (l *diskLog) lowerBound(last uint64) error {
+	if l.bound == nil {
+		return nil
+	}
+	return l.bound.lower(last)
+}
+
 // owing reports whether raft expects to have stored what it has not: it has taken entries from the end to put others there.
 func (l *diskLog) owing() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.owes
+}
+
+// breakBy lets nothing be written any more.
+func (l *diskLog) breakBy(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken == nil {
+		l.broken = errors.Join(err, errBroken)
+	}
 }
 
 // writable returns why nothing can be written any more, or nil.
@@ -366,7 +427,11 @@ func (l *diskLog) Close() error {
 	l.syncs.Wait()
 	var errs []error
 	if s := l.tail(); s != nil && !broken {
-		errs = append(errs, l.sync(s))
+		err := l.sync(s)
+		if err == nil {
+			err = l.raiseBound()
+		}
+		errs = append(errs, err)
 	}
 	for _, s := range l.segments {
 		errs = append(errs, s.file.Close())

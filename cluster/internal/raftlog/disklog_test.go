@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"github.com/shoalmq/shoal/cluster/internal/faults"
@@ -29,11 +31,11 @@ func testMedium() medium {
 	return m
 }
 
-func openTestLog(t require.TestingT, dir string) (*diskLog, bool) {
-	l, torn, err := openDiskLog(dir, testMedium())
+func openTestLog(t require.TestingT, dir string) (*diskLog, error) {
+	l, end, err := openDiskLog(dir, testMedium(), nil)
 	require.NoError(t, err)
 	l.full = 200
-	return l, torn
+	return l, end
 }
 
 func entryAt(index, term uint64, data string) *raft.Log {
@@ -145,13 +147,13 @@ func TestDiskLogModel(t *testing.T) {
 			},
 			"reopen": func(t *rapid.T) {
 				require.NoError(t, l.Close())
-				var torn bool
-				l, torn = openTestLog(t, dir)
-				require.False(t, torn)
+				var end error
+				l, end = openTestLog(t, dir)
+				require.NoError(t, end)
 			},
 			"kill": func(t *rapid.T) { // what another process finds while this one's files are open
-				other, torn := openTestLog(t, dir)
-				require.False(t, torn)
+				other, end := openTestLog(t, dir)
+				require.NoError(t, end)
 				requireLog(t, other, model, once)
 				for _, s := range other.segments {
 					require.NoError(t, s.file.Close())
@@ -178,22 +180,26 @@ func TestDiskLogTornEnd(t *testing.T) {
 	for n := from + 1; n < to; n++ {
 		damaged[fmt.Sprint("cut at ", n)] = whole[:n]
 	}
+	spoilt := make(map[string]bool) // those that have their whole length
 	for n := from; n < to; n++ {
 		b := bytes.Clone(whole)
 		b[n] ^= 0x40
-		damaged[fmt.Sprint("changed at ", n)] = b
+		name := fmt.Sprint("changed at ", n)
+		damaged[name] = b
+		spoilt[name] = n == from || n >= from+4 // a length that is too large for any entry, or is right
 	}
 	damaged["zeros"] = append(bytes.Clone(whole[:from]), make([]byte, to-from+500)...)
 	for name, b := range damaged {
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		l, torn := openTestLog(t, dir)
-		require.True(t, torn, name)
+		l, end := openTestLog(t, dir)
+		require.True(t, isEnd(end), name)
+		require.Equal(t, spoilt[name], errors.Is(end, errSpoilt), name)
 		requireLog(t, l, entriesAt(1, 2), nil)
 		again := entryAt(3, 2, "another third")
 		require.NoError(t, l.StoreLog(again))
 		require.NoError(t, l.Close())
-		l, torn = openTestLog(t, dir)
-		require.False(t, torn, name)
+		l, end = openTestLog(t, dir)
+		require.NoError(t, end, name)
 		requireLog(t, l, append(entriesAt(1, 2), again), nil)
 		require.NoError(t, l.Close())
 	}
@@ -201,8 +207,8 @@ func TestDiskLogTornEnd(t *testing.T) {
 	next := filepath.Join(dir, fmt.Sprintf("%020d%s", 4, segmentSuffix))
 	require.NoError(t, os.WriteFile(path, whole, 0o600))
 	require.NoError(t, os.WriteFile(next, []byte(segmentMagic[:3]), 0o600))
-	l, torn := openTestLog(t, dir)
-	require.True(t, torn)
+	l, end := openTestLog(t, dir)
+	require.ErrorIs(t, end, errTorn)
 	requireLog(t, l, entriesAt(1, 3), nil)
 	require.NoError(t, l.StoreLogs(entriesAt(4, 1)))
 	requireLog(t, l, entriesAt(1, 4), nil)
@@ -240,9 +246,9 @@ func TestDiskLogDamage(t *testing.T) {
 			require.Greater(t, len(paths), 3)
 			require.NoError(t, l.Close())
 			damage(t, paths)
-			_, _, err := openDiskLog(dir, newMedium(faults.SoundDisk{}))
-			require.Error(t, err)
-			require.Contains(t, err.Error(), segmentSuffix, "which file it is")
+			_, _, err := openDiskLog(dir, newMedium(faults.SoundDisk{}), nil)
+			require.NotNil(t, asDamage(err))
+			require.Contains(t, asDamage(err).file, segmentSuffix, "which file it is")
 		})
 	}
 }
@@ -333,29 +339,42 @@ func TestDiskLogFlushFails(t *testing.T) {
 	})
 }
 
-// TestDiskLogTakesOver holds that the log of an earlier version is moved, once, also if that was interrupted.
-func TestDiskLogTakesOver(t *testing.T) {
+// TestTakeOver holds that votes and log of an earlier version are moved, once, also if that was interrupted.
+func TestTakeOver(t *testing.T) {
 	for name, already := range map[string]uint64{"at once": 0, "interrupted": 2} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			v, err := openVotes(filepath.Join(dir, votesFile))
+			db, err := bbolt.Open(filepath.Join(dir, oldVotesFile), 0o600, nil)
 			require.NoError(t, err)
-			tx, err := v.db.Begin(true)
-			require.NoError(t, err)
-			b, err := tx.CreateBucket(bucketLog)
-			require.NoError(t, err)
-			for _, e := range entriesAt(7, 3) {
-				require.NoError(t, b.Put(codec.AppendFixed64(nil, e.Index), appendLogRecord(nil, e)))
-			}
-			require.NoError(t, tx.Commit())
+			require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+				b, err := tx.CreateBucket(oldBucketLog)
+				require.NoError(t, err)
+				for _, e := range entriesAt(1, 3) {
+					require.NoError(t, b.Put(codec.AppendFixed64(nil, e.Index), appendLogRecord(nil, e)))
+				}
+				b, err = tx.CreateBucket(oldBucketStable)
+				require.NoError(t, err)
+				return b.Put([]byte(keyCurrentTerm), codec.AppendFixed64(nil, 17))
+			}))
+			require.NoError(t, db.Close())
 			l, _ := openTestLog(t, filepath.Join(dir, logDir))
-			require.NoError(t, l.StoreLogs(entriesAt(7, already)))
-			for range 2 {
-				require.NoError(t, v.moveLog(l))
-				requireLog(t, l, entriesAt(7, 3), nil)
-			}
+			require.NoError(t, l.StoreLogs(entriesAt(1, already)))
 			require.NoError(t, l.Close())
-			require.NoError(t, v.Close())
+			for range 2 {
+				s, err := openStores(dir, faults.SoundDisk{}, slog.New(slog.DiscardHandler))
+				require.NoError(t, err)
+				require.False(t, s.rebuilding || s.forgetful)
+				for _, want := range entriesAt(1, 3) {
+					got := new(raft.Log)
+					require.NoError(t, s.logs.GetLog(want.Index, got))
+					require.Equal(t, want.Data, got.Data)
+				}
+				term, err := s.stable.GetUint64([]byte(keyCurrentTerm))
+				require.NoError(t, err)
+				require.Equal(t, uint64(17), term)
+				require.NoError(t, s.close())
+				require.NoFileExists(t, filepath.Join(dir, oldVotesFile))
+			}
 		})
 	}
 }
@@ -373,7 +392,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add(append(slices.Clone(head), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := &segment{first: 1}
-		_ = s.scan(bytes.NewReader(data))
+		_ = s.scan(data)
 		for i := range s.ends {
 			from, to := s.bounds(uint64(i) + 1)
 			require.LessOrEqual(t, to, int64(len(data)))
@@ -392,7 +411,7 @@ func FuzzSegment(f *testing.F) {
 func BenchmarkStoreLogs(b *testing.B) {
 	for name, stable := range map[string]bool{"quorum": false, "fsync": true} {
 		b.Run(name, func(b *testing.B) {
-			l, _, err := openDiskLog(b.TempDir(), newMedium(faults.SoundDisk{}))
+			l, _, err := openDiskLog(b.TempDir(), newMedium(faults.SoundDisk{}), nil)
 			require.NoError(b, err)
 			data := appendBatchHead(nil, batchHead{node: "a", first: 1, count: 1, stable: stable})
 			data = append(data, make([]byte, 15<<10)...)

@@ -32,6 +32,9 @@ func (l *diskLog) DeleteRange(from, to uint64) error {
 
 // empty removes everything, with write held; the oldest first, so that a crash leaves no gap.
 func (l *diskLog) empty() error {
+	if err := l.lowerBound(0); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	segments := l.segments
 	l.segments, l.first, l.behind, l.owes = nil, 0, false, true
@@ -67,6 +70,9 @@ func (l *diskLog) trim(first uint64) error {
 
 // cut removes what is from an index on, with write held; the newest first.
 func (l *diskLog) cut(from uint64) error {
+	if err := l.lowerBound(from - 1); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	n := len(l.segments)
 	for n > 1 && l.segments[n-1].first >= from {

@@ -53,11 +53,21 @@
 //
 // # The log on disk
 //
-// With a Dir the log is in segments there (disklog.go), and votes are in a bbolt file (votes.go). A node that has handed an entry to its operating
+// With a Dir the log is in segments there (disklog.go), and votes are in a small file beside it (votes.go). A node that has handed an entry to its operating
 // system answers for it: it outlives the process, and with it the loss of any minority of machines. A proposal made with ProposeStable is
 // not committed before a majority has it, and all before it, on disk. What nobody waits for is on disk 50 ms later. A machine
 // that loses its power in between has forgotten what it answered for, until the leader has sent it again; only if that happens to a
 // majority at the same time can an entry that was committed without ProposeStable be lost.
+//
+// # Damage on the disk
+//
+// Everything in Dir has a checksum, and is checked when the node starts. An end of the log that was not written completely is cut off: nobody was told that the
+// node has it. Everything else that is not as it was written is damage, such as a bad entry with a good one behind it, votes that are
+// missing or changed, a log that is shorter than it was when it was closed. A node with damage puts its data aside and gets everything from the others; it
+// has forgotten what it answered for, so it neither votes nor stands for election before it has applied its own NodeUp, however long that takes
+// (damage.go). A snapshot that is damaged is put aside alone if nothing is lost with it. A node that is the only voter refuses to start. An entry that cannot be read
+// while the node runs makes it stand still until it is restarted. When a node was killed, nothing says whether a last entry that is there and wrong
+// is damage or the work of a loss of power: it is cut off, and the node votes when it has caught up, or has heard of no leader for amnesiaWait.
 //
 // # A disk that fails
 //

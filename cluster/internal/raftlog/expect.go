@@ -150,7 +150,7 @@ func (l *Log) servePromise(from string, body []byte) error {
 			return errNoPromise
 		}
 	}
-	if !own || count != uint64(l.cfg.ExpectNodes) || l.identity.get() != 0 || l.layer.rivalled.Load() || !l.pact.promise(from) {
+	if l.stores.rebuilding || !own || count != uint64(l.cfg.ExpectNodes) || l.identity.get() != 0 || l.layer.rivalled.Load() || !l.pact.promise(from) {
 		return errNoPromise
 	}
 	l.identity.promise(id)

@@ -171,6 +171,23 @@ type guardedLog struct {
 
 var _ raft.MonotonicLogStore = (*guardedLog)(nil)
 
+// GetLog implements raft.LogStore. raft panics when it cannot read an entry that it is about to apply. A node whose disk has lost one keeps apart and stands
+// still there, until it is restarted and finds the damage.
+func (l *guardedLog) GetLog(index uint64, out *raft.Log) error {
+	err := l.diskLog.GetLog(index, out)
+	if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		err = l.getAlone(index, out) // it may have been taken away, and another one written there, in this moment
+	}
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	l.breakBy(err)
+	_ = l.fitness.during(0, func() error { return err }) // it is noted
+	<-l.fitness.closing
+	*out = raft.Log{Index: index, Type: raft.LogNoop} // what raft does with it now no other node hears of
+	return nil
+}
+
 // StoreLog implements raft.LogStore.
 func (l *guardedLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
 

@@ -32,7 +32,7 @@ func openGuarded(t *testing.T, d faults.Disk) *guardedLog {
 	t.Helper()
 	dir := t.TempDir()
 	on := newMedium(d)
-	l, _, err := openDiskLog(filepath.Join(dir, logDir), on)
+	l, _, err := openDiskLog(filepath.Join(dir, logDir), on, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	f := newFitness(dir, on)

@@ -109,28 +109,36 @@ func (l *Log) Yield(ctx context.Context) error {
 	}
 }
 
-// watchAmnesia lets a node without its log vote once it has caught up, or when nobody leads it for amnesiaWait.
+// watchAmnesia lets a node without its log vote once it has caught up, or when nobody leads it for amnesiaWait; a node that is being rebuilt only when it has
+// caught up. It has everything that was agreed before when it comes to its own NodeUp.
 func (l *Log) watchAmnesia(ctx context.Context) {
-	defer l.transport.noVotes.Store(false)
 	var watch stopwatch
 	var alone time.Duration
 	t := time.NewTicker(nodeUpPause)
 	defer t.Stop()
 	for {
 		if l.incarnation.Load() != 0 {
-			return
+			break
 		}
 		alone += watch.tick(2 * nodeUpPause)
 		if _, id := l.raft.LeaderWithID(); id != "" {
 			alone = 0
 		}
-		if alone >= amnesiaWait {
-			return
+		if alone >= amnesiaWait && !l.stores.rebuilding {
+			break
 		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
+	}
+	l.transport.noVotes.Store(false)
+	if l.stores.rebuilding {
+		if err := rebuilt(l.cfg.Dir); err != nil {
+			l.cfg.Logger.Error("this node has everything again, and cannot say so for its next start", "file", rebuildFile, "err", err)
+			return
+		}
+		l.cfg.Logger.Info("this node has everything again, and votes", "node", l.cfg.Self.Name)
 	}
 }

@@ -141,19 +141,19 @@ func Start(cfg Config) (*Log, error) {
 	l.fsm.onRestore = l.restored
 	l.fsm.onApplied = l.applied
 	elected := make(chan bool, 16)
-	amnesic, err := l.openRaft(elected)
+	fresh, err := l.openRaft(elected)
 	if err != nil {
 		l.cancel()
 		return nil, err
 	}
-	l.run(elected, amnesic)
+	l.run(elected, fresh)
 	return l, nil
 }
 
-// openRaft opens the stores and starts raft. amnesic is true if there was no log.
-func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
+// openRaft opens the stores and starts raft. fresh is true if there was nothing in them.
+func (l *Log) openRaft(elected chan bool) (fresh bool, err error) {
 	hc := logbridge.HC(l.cfg.Logger)
-	if l.stores, err = openStores(l.cfg.Dir, l.cfg.Disk, hc); err != nil {
+	if l.stores, err = openStores(l.cfg.Dir, l.cfg.Disk, l.cfg.Logger); err != nil {
 		return false, err
 	}
 	existing, err := raft.HasExistingState(l.stores.logs, l.stores.stable, l.stores.snapshots)
@@ -180,7 +180,8 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 		MaxPool:               pooledConns,
 		Timeout:               rpcTimeout,
 	}), layer, l.stores.logs, l.leads)
-	l.transport.noVotes.Store(!existing)
+	fresh = !existing && !l.stores.rebuilding
+	l.transport.noVotes.Store(fresh || l.stores.rebuilding || l.stores.forgetful)
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(l.cfg.Self.Name)
 	rc.Logger = hc
@@ -198,11 +199,11 @@ func (l *Log) openRaft(elected chan bool) (amnesic bool, err error) {
 		return false, errors.Join(fmt.Errorf("starting raft: %w", err), l.fsm.unreadable, l.transport.Close(), l.stores.close())
 	}
 	l.started.Store(l.raft)
-	return !existing, nil
+	return fresh, nil
 }
 
 // run starts the goroutines.
-func (l *Log) run(elected chan bool, amnesic bool) {
+func (l *Log) run(elected chan bool, fresh bool) {
 	observations := make(chan raft.Observation, 16)
 	l.raft.RegisterObserver(raft.NewObserver(observations, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)
@@ -225,8 +226,10 @@ func (l *Log) run(elected chan bool, amnesic bool) {
 	if l.stores.fitness != nil {
 		l.wg.Go(func() { l.watchDisk(l.ctx) })
 	}
-	if amnesic {
+	if l.transport.noVotes.Load() {
 		l.wg.Go(func() { l.watchAmnesia(l.ctx) })
+	}
+	if fresh {
 		if l.cfg.Bootstrap {
 			l.wg.Go(func() { l.bootstrap(upCtx) })
 		}
@@ -292,6 +295,7 @@ func (l *Log) ownUp(incarnation uint64) {
 	}
 	l.outdated.Store(false)
 	l.incarnation.Store(incarnation)
+	l.transport.noVotes.Store(false) // it has everything now that was agreed before
 	l.batcher.up(incarnation)
 	l.pokeRenew()
 }

@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -37,8 +37,14 @@ const (
 	logRecordVersion = 1
 )
 
-// errTorn says that what follows in a segment was not written to its end.
-var errTorn = errors.New("incomplete entry")
+// What may be wrong with the end of a segment, and of nothing else that is on the disk.
+var (
+	// errTorn says that the last entry was not written to its end. Nobody can have been told that this node has it.
+	errTorn = errors.New("incomplete entry")
+	// errSpoilt says that the last entry is there in its whole length, and is not what was written. That comes about when the machine loses its power
+	// before the disk has the entry, which is then one that this node may have answered for; or by damage.
+	errSpoilt = errors.New("the last entry is not what was written")
+)
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // MakeTable keeps it
 
@@ -66,7 +72,7 @@ func segmentIndex(name string) (uint64, bool) {
 	return first, ok && err == nil
 }
 
-// openSegment opens a segment and finds its entries. If it ends in the middle of one, the error is errTorn, and the segment has what is
+// openSegment opens a segment and finds its entries. If its end is not as it was written, the error is errTorn or errSpoilt, and the segment has what is
 // before that.
 func openSegment(path string, first uint64, on medium) (*segment, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -74,36 +80,88 @@ func openSegment(path string, first uint64, on medium) (*segment, error) {
 		return nil, err
 	}
 	s := &segment{file: f, path: path, first: first, on: on}
-	r := bufio.NewReaderSize(f, 1<<16)
-	err = s.scan(r)
-	if err != nil && !errors.Is(err, errTorn) {
+	data, err := io.ReadAll(f)
+	if err == nil {
+		err = s.scan(data)
+	}
+	if err != nil && !isEnd(err) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return s, err
 }
 
-func (s *segment) scan(r io.Reader) error {
-	head := make([]byte, segmentHeader)
-	switch _, err := io.ReadFull(r, head); {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+// isEnd reports whether an error of openSegment is one of the segment's end, which can be cut off.
+func isEnd(err error) bool { return errors.Is(err, errTorn) || errors.Is(err, errSpoilt) }
+
+func (s *segment) scan(data []byte) error {
+	switch {
+	case allZero(data) || len(data) < int(segmentHeader):
 		return errTorn
-	case err != nil:
-		return err
-	case string(head[:len(segmentMagic)]) != segmentMagic || binary.BigEndian.Uint64(head[len(segmentMagic):]) != s.first:
-		return fmt.Errorf("%s is not the segment that it is named after", s.path)
+	case string(data[:len(segmentMagic)]) != segmentMagic || binary.BigEndian.Uint64(data[len(segmentMagic):]) != s.first:
+		return &damage{s.path, "its head is not that of the segment that it is named after"}
 	}
-	var body []byte
-	for at := segmentHeader; ; {
-		body, err := readRecord(r, body)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	at := int(segmentHeader)
+	for at < len(data) {
+		n, err := checkRecord(data[at:])
 		if err != nil {
-			return err
+			return s.flaw(data, at, err)
 		}
-		at += recordHeader + int64(len(body))
-		s.ends = append(s.ends, at)
+		at += n
+		s.ends = append(s.ends, int64(at))
 	}
+	return nil
+}
+
+// flaw tells an end that was not written from damage: behind damage there is an entry that was.
+func (s *segment) flaw(data []byte, at int, err error) error {
+	if next := findRecord(data[at+1:]); next >= 0 {
+		return &damage{s.path, fmt.Sprintf("entry %d, at byte %d, is not what was written, and there are others behind it", s.last()+1, at)}
+	}
+	if allZero(data[at:]) {
+		return errTorn
+	}
+	return err
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkRecord returns the size of the record that b begins with; errTorn if it is longer than b, errSpoilt if it is not what was written.
+func checkRecord(b []byte) (int, error) {
+	if len(b) < recordHeader {
+		return 0, errTorn
+	}
+	size := int(binary.BigEndian.Uint32(b))
+	switch {
+	case size == 0 || size > maxRecord:
+		return 0, errSpoilt
+	case size > len(b)-recordHeader:
+		return 0, errTorn
+	}
+	body := b[recordHeader : recordHeader+size]
+	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(b[4:]) {
+		return 0, errSpoilt
+	}
+	return recordHeader + size, nil
+}
+
+// findRecord returns where in b the next whole record begins, -1 if there is none.
+func findRecord(b []byte) int {
+	for at := 0; at+recordHeader+1 < len(b); at++ {
+		if b[at+recordHeader] != logRecordVersion || b[at+recordHeader+1] > byte(raft.LogConfiguration) {
+			continue // most places are ruled out without a checksum
+		}
+		if n, err := checkRecord(b[at:]); err == nil && readLogRecord(b[at+recordHeader:at+n], new(raft.Log)) == nil {
+			return at
+		}
+	}
+	return -1
 }
 
 // readRecord reads one record into buf, or memory of its own, and returns its body; io.EOF when there is none, errTorn when there is no whole one.
@@ -215,4 +273,26 @@ func appendLogRecord(b []byte, log *raft.Log) []byte {
 	b = codec.AppendUint(b, uint64(at))
 	b = codec.AppendBytes(b, log.Extensions)
 	return codec.AppendBytes(b, log.Data)
+}
+
+func readLogRecord(b []byte, out *raft.Log) error {
+	r := codec.NewReader(b)
+	if v := r.Byte(); v != logRecordVersion {
+		return fmt.Errorf("version %d: %w", v, codec.ErrMalformed)
+	}
+	*out = raft.Log{Type: raft.LogType(r.Byte()), Term: r.Uint()}
+	if at := r.Uint(); at != 0 {
+		out.AppendedAt = time.Unix(0, int64(at))
+	}
+	out.Extensions = clone(r.Bytes())
+	out.Data = clone(r.Bytes())
+	return r.Err()
+}
+
+// clone copies what is only valid for now; nothing stays nothing.
+func clone(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return append([]byte{}, b...)
 }

@@ -89,7 +89,13 @@ func (s *snapshotSink) Write(b []byte) (int, error) {
 	return n, errors.Join(fmt.Errorf("writing a snapshot: %w", err), werr)
 }
 
-func (s *snapshotSink) Close() error { return s.end(s.SnapshotSink.Close()) }
+func (s *snapshotSink) Close() error {
+	err := s.SnapshotSink.Close()
+	if err == nil {
+		err = sumMeta(filepath.Join(s.files.dir, s.ID()))
+	}
+	return s.end(err)
+}
 
 func (s *snapshotSink) Cancel() error { return s.end(s.SnapshotSink.Cancel()) }
 

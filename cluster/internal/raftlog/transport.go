@@ -20,14 +20,14 @@ const (
 	dialTimeout    = time.Second
 )
 
-var errNoVote = errors.New("this node has restarted without its log and does not vote before it has caught up")
+var errNoVote = errors.New("this node has restarted without its log, or with less than it had, and does not vote before it has caught up")
 
 // transport is raft's network transport, and adds to it:
 //   - when a quorum last answered, which is what the leader's own lease rests on;
 //   - an early word to followers of what is committed;
 //   - steady attempts to reach a lost follower. raft alone would pause for up to 10 s after a long absence, and a
 //     node that comes back would wait for that;
-//   - no vote of a node that has forgotten its votes.
+//   - no vote of a node that has forgotten its votes, nor its candidacy.
 type transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
@@ -95,6 +95,22 @@ func (t *transport) consume() {
 			return
 		}
 	}
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if t.noVotes.Load() {
+		return errNoVote
+	}
+	return t.NetworkTransport.RequestVote(id, addr, req, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.noVotes.Load() {
+		return errNoVote
+	}
+	return t.NetworkTransport.RequestPreVote(id, addr, req, resp)
 }
 
 // stop ends what waits for other nodes, so that raft can stop.

@@ -1,157 +1,195 @@
 package raftlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
+	"hash/crc32"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 
 	"github.com/hashicorp/raft"
-	"go.etcd.io/bbolt"
 
 	"github.com/shoalmq/shoal/internal/codec"
 )
 
-// votes keeps for whom raft has voted, in a bbolt file. Each change is durable when its call returns.
+// votes keeps in a small file what raft must never forget: for whom it has voted, and in which term; and the identity of the cluster. The file begins with
+// votesMagic and the CRC-32C of what follows, in 4 bytes; that is how many values there are, and each key and value behind its length. It is written anew
+// for each change, beside the old one, and takes its place when the disk has it. So what is read is what was written last, or is known not to be.
 type votes struct {
-	db *bbolt.DB
+	dir string
+
+	mu     sync.Mutex
+	values map[string][]byte
 }
+
+const (
+	votesFile  = "votes"
+	votesNew   = "votes.new"
+	votesMagic = "shoalvt1"
+	// keyLogEnd is an entry up to which the log is on the disk for certain.
+	keyLogEnd = "shoal-log-end"
+)
 
 var (
 	_ raft.StableStore = (*votes)(nil)
-
-	bucketLog    = []byte("log") // where entries were before they had segments
-	bucketStable = []byte("stable")
+	_ logBound         = (*votes)(nil)
 
 	// raft knows a key that was never set by this text.
 	errKeyNotFound = errors.New("not found")
 )
 
-// openVotes opens the file at path, or makes it.
-func openVotes(path string) (*votes, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-	})
-	if err != nil {
-		return nil, err
+// openVotes reads the file in dir. found is false if there is none.
+func openVotes(dir string) (v *votes, found bool, err error) {
+	v = &votes{dir: dir, values: make(map[string][]byte)}
+	b, err := os.ReadFile(v.path())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return v, false, nil
+	case err != nil:
+		return nil, false, err
 	}
-	v := &votes{db}
-	if v.has(bucketStable) { // nothing is written where there is nothing to change: a disk may be full
-		return v, nil
+	if v.values, err = decodeVotes(b); err != nil {
+		return nil, true, &damage{v.path(), err.Error()}
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucketStable)
+	return v, true, nil
+}
+
+func (v *votes) path() string { return filepath.Join(v.dir, votesFile) }
+
+func encodeVotes(values map[string][]byte) []byte {
+	body := codec.AppendUint(nil, uint64(len(values)))
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		body = codec.AppendBytes(codec.AppendString(body, key), values[key])
+	}
+	return append(binary.BigEndian.AppendUint32([]byte(votesMagic), crc32.Checksum(body, castagnoli())), body...)
+}
+
+func decodeVotes(b []byte) (map[string][]byte, error) {
+	const head = len(votesMagic) + 4
+	if len(b) < head || string(b[:len(votesMagic)]) != votesMagic {
+		return nil, fmt.Errorf("it does not begin with %q", votesMagic)
+	}
+	body := b[head:]
+	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(b[len(votesMagic):]) {
+		return nil, errors.New("its checksum is wrong")
+	}
+	r := codec.NewReader(body)
+	values := make(map[string][]byte)
+	for n := r.Uint(); n > 0 && r.Err() == nil; n-- {
+		key := string(r.Bytes())
+		values[key] = bytes.Clone(r.Bytes())
+	}
+	if r.Err() != nil || r.More() {
+		return nil, codec.ErrMalformed
+	}
+	return values, nil
+}
+
+// Set implements raft.StableStore. The value is on the disk when it returns.
+func (v *votes) Set(key, value []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.set(string(key), value)
+}
+
+// set is called with mu held.
+func (v *votes) set(key string, value []byte) error {
+	values := maps.Clone(v.values)
+	values[key] = bytes.Clone(value)
+	if err := v.replace(encodeVotes(values)); err != nil {
 		return err
-	})
+	}
+	v.values = values
+	return nil
+}
+
+// replace puts a new file in the place of the old one.
+func (v *votes) replace(b []byte) error {
+	path := filepath.Join(v.dir, votesNew)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return err
 	}
-	return v, nil
-}
-
-// moveLog moves entries that an earlier version kept here to where they are kept now.
-func (l *votes) moveLog(to *diskLog) error {
-	if !l.has(bucketLog) {
-		return nil
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
 	}
-	return l.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketLog)
-		if b == nil {
-			return nil
-		}
-		last, err := to.LastIndex()
-		if err != nil {
-			return err
-		}
-		if err := to.DeleteRange(0, last); err != nil { // a crash has come between
-			return err
-		}
-		err = b.ForEach(func(k, v []byte) error {
-			log := new(raft.Log)
-			if len(k) != 8 {
-				return codec.ErrMalformed
-			}
-			if err := readLogRecord(v, log); err != nil {
-				return err
-			}
-			log.Index = binary.BigEndian.Uint64(k)
-			return to.StoreLog(log)
-		})
-		if err != nil {
-			return fmt.Errorf("moving raft's log out of %s: %w", l.db.Path(), err)
-		}
-		if err := to.Sync(); err != nil {
-			return err
-		}
-		return tx.DeleteBucket(bucketLog)
-	})
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	if err := os.Rename(path, v.path()); err != nil {
+		return err
+	}
+	return syncDir(v.dir)
 }
 
-// has reports whether there is a bucket.
-func (l *votes) has(bucket []byte) (is bool) {
-	_ = l.db.View(func(tx *bbolt.Tx) error { // it fails only when the file is closed
-		is = tx.Bucket(bucket) != nil
-		return nil
-	})
-	return is
-}
-
-// Close closes the file.
-func (l *votes) Close() error { return l.db.Close() }
-
-// Set implements raft.StableStore.
-func (l *votes) Set(key, value []byte) error {
-	return l.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketStable).Put(key, value) })
+// syncDir waits until the disk has the names in a directory.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Get implements raft.StableStore.
-func (l *votes) Get(key []byte) (value []byte, err error) {
-	err = l.db.View(func(tx *bbolt.Tx) error {
-		v := tx.Bucket(bucketStable).Get(key)
-		if v == nil {
-			return errKeyNotFound
-		}
-		value = append([]byte{}, v...)
-		return nil
-	})
-	return value, err
+func (v *votes) Get(key []byte) ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	value, ok := v.values[string(key)]
+	if !ok {
+		return nil, errKeyNotFound
+	}
+	return bytes.Clone(value), nil
 }
 
 // SetUint64 implements raft.StableStore.
-func (l *votes) SetUint64(key []byte, value uint64) error {
-	return l.Set(key, binary.BigEndian.AppendUint64(nil, value))
+func (v *votes) SetUint64(key []byte, value uint64) error {
+	return v.Set(key, binary.BigEndian.AppendUint64(nil, value))
 }
 
 // GetUint64 implements raft.StableStore.
-func (l *votes) GetUint64(key []byte) (uint64, error) {
-	v, err := l.Get(key)
+func (v *votes) GetUint64(key []byte) (uint64, error) {
+	b, err := v.Get(key)
 	if err != nil {
 		return 0, err
 	}
-	if len(v) != 8 {
+	if len(b) != 8 {
 		return 0, fmt.Errorf("stored value of %q: %w", key, codec.ErrMalformed)
 	}
-	return binary.BigEndian.Uint64(v), nil
+	return binary.BigEndian.Uint64(b), nil
 }
 
-func readLogRecord(b []byte, out *raft.Log) error {
-	r := codec.NewReader(b)
-	if v := r.Byte(); v != logRecordVersion {
-		return fmt.Errorf("version %d: %w", v, codec.ErrMalformed)
+// number returns a stored number, 0 if there is none.
+func (v *votes) number(key string) uint64 {
+	n, err := v.GetUint64([]byte(key))
+	if err != nil {
+		return 0
 	}
-	*out = raft.Log{Type: raft.LogType(r.Byte()), Term: r.Uint()}
-	if at := r.Uint(); at != 0 {
-		out.AppendedAt = time.Unix(0, int64(at))
-	}
-	out.Extensions = clone(r.Bytes())
-	out.Data = clone(r.Bytes())
-	return r.Err()
+	return n
 }
 
-// clone copies what is only valid during a transaction; nothing stays nothing.
-func clone(b []byte) []byte {
-	if len(b) == 0 {
+// raise implements logBound.
+func (v *votes) raise(index uint64) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old := v.values[keyLogEnd]; len(old) == 8 && binary.BigEndian.Uint64(old) >= index {
 		return nil
 	}
-	return append([]byte{}, b...)
+	return v.set(keyLogEnd, binary.BigEndian.AppendUint64(nil, index))
+}
+
+// lower implements logBound.
+func (v *votes) lower(index uint64) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old := v.values[keyLogEnd]; len(old) != 8 || binary.BigEndian.Uint64(old) <= index {
+		return nil
+	}
+	return v.set(keyLogEnd, binary.BigEndian.AppendUint64(nil, index))
 }
