@@ -245,6 +245,7 @@ func TestMerge(t *testing.T) {
 	require.Equal(t, acl.Denied, one.Merge(two).For(ann).Decide(publish("a")))
 	require.Equal(t, acl.Allowed, two.Merge(one).For(ann).Decide(publish("a")))
 	require.Equal(t, 3, two.Merge(one).Len())
+	require.Equal(t, acl.Denied, one.Merge(acl.Nothing()).For(ann).Decide(subscribe("$SYS/x")))
 	var none *acl.List
 	require.Same(t, one, one.Merge(none))
 	require.Same(t, one, none.Merge(one))

@@ -129,7 +129,7 @@ type compiled struct {
 // nothing, or denies everything. Callers that can refuse the whole list should.
 func Compile(order Order, rules []Rule) (*List, error) {
 	if len(rules) > MaxRules {
-		return &List{rules: []compiled{{}}}, fmt.Errorf("acl: %d rules; a list may have %d", len(rules), MaxRules)
+		return Nothing(), fmt.Errorf("acl: %d rules; a list may have %d", len(rules), MaxRules)
 	}
 	l := &List{order: order}
 	var errs []error
@@ -161,6 +161,9 @@ func (l *List) Len() int {
 	}
 	return len(l.rules)
 }
+
+// Nothing returns a List that denies everything.
+func Nothing() *List { return &List{rules: []compiled{{}}} }
 
 // Merge returns a List of the rules of both, those of l first, in the order of l. Either may be nil.
 func (l *List) Merge(other *List) *List {

@@ -126,7 +126,7 @@ func (a *Authenticator) InvalidateAll() { a.invalidate("", true) }
 
 func (a *Authenticator) invalidate(name string, all bool) {
 	a.epoch.Add(1) // answers that are on their way are not kept
-	a.users.drop(name, all)
+	a.users.drop(a.label(name), all)
 	a.lists.drop(name, all)
 	a.decisions.drop(name, all)
 	if all {
@@ -159,6 +159,9 @@ func (a *Authenticator) mac(texts ...string) string {
 	}
 	return string(h.Sum(nil))
 }
+
+// label stands for the name of a user, which may be a token.
+func (a *Authenticator) label(name string) string { return a.mac("label", name) }
 
 // memo is the rules of a client as they were last used.
 type memo struct{ p atomic.Pointer[memoised] }

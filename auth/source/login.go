@@ -94,7 +94,7 @@ func (a *Authenticator) user(ctx context.Context, q *Query) (answer, error) {
 		}
 	}
 	return ask(ctx, a, a.users, question[answer]{
-		kind: "user", key: byPassword, name: q.Name,
+		kind: "user", key: byPassword, name: a.label(q.Name),
 		ask: func(ctx context.Context) (answer, error) { return a.askUser(ctx, q) },
 		keep: func(found answer) (string, time.Duration) {
 			key := byName
@@ -190,7 +190,7 @@ func (a *Authenticator) verifyHash(ctx context.Context, name string, u *User, gi
 		return badPassword(ErrRefused)
 	}
 	if proof != "" && a.cfg.TTL > 0 {
-		a.proofs.put(proof, name, struct{}{}, time.Now(), a.cfg.TTL, 0)
+		a.proofs.put(proof, a.label(name), struct{}{}, time.Now(), a.cfg.TTL, 0)
 	}
 	return nil
 }
