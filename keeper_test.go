@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +15,22 @@ import (
 // emptyStore is a store that all nodes share, and that forgets everything.
 type emptyStore struct {
 	heldStore
-	err error
+	away atomic.Bool
+}
+
+func (s *emptyStore) err() error {
+	if s.away.Load() {
+		return errors.New("no connection")
+	}
+	return nil
 }
 
 func (s *emptyStore) CommitFenced(context.Context, []Op, map[string]Fence) ([]string, error) {
-	return nil, s.err
+	return nil, s.err()
 }
 
 func (s *emptyStore) Scan(context.Context, string, []byte, func(key, value []byte) error) error {
-	return s.err
+	return s.err()
 }
 
 // keeping returns the keeper of a node with bans.
@@ -72,7 +80,8 @@ func TestKeeperLevelGrowsWithWhatThereIs(t *testing.T) {
 // While the store fails, what the keeper has to write is bounded, and the store gets all of it when it works again.
 func TestKeeperWritesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &emptyStore{err: errors.New("no connection")}
+		store := new(emptyStore)
+		store.away.Store(true)
 		k := keeping(t, store, 3)
 		j := k.n.b.journal.common
 		var cancel context.CancelFunc
@@ -94,8 +103,8 @@ func TestKeeperWritesAreBounded(t *testing.T) {
 		k.mu.Lock()
 		require.False(t, k.ready)
 		require.Positive(t, k.missed)
-		store.err = nil
 		k.mu.Unlock()
+		store.away.Store(false)
 		time.Sleep(10 * time.Second)
 		k.mu.Lock()
 		require.True(t, k.ready)

@@ -97,10 +97,10 @@ func TestRefusedMessageMayComeAgain(t *testing.T) {
 		}
 		return code
 	}
-	n.b.journal.common.refusing.Store(true)
+	n.b.journal.common.health.phase.Store(uint32(storeRefuses))
 	require.Equal(t, packets.ImplementationSpecificError, deliver(0))
 	require.Zero(t, s.core.Len())
-	n.b.journal.common.refusing.Store(false)
+	n.b.journal.common.health.phase.Store(uint32(storeWorks))
 	require.Equal(t, packets.Success, deliver(n.moments.next()))
 	require.Equal(t, 1, s.core.Len())
 	require.Equal(t, packets.Success, deliver(n.moments.next()))
