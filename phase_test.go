@@ -69,7 +69,8 @@ func TestPhaseAdmits(t *testing.T) {
 				pk := publishOfMessage(m)
 				sc.r.again(&pk, m, sc.nano)
 				taken := s.deliverQueued(sc, core.Entry{Msg: m, QoS: 1, Share: share}, "")
-				require.Equal(t, want[i], fate{taken, s.core.Len() > 0, len(s.collected) > 0, sc.leaving})
+				got := fate{taken, s.core.Len() > 0, len(s.collected) > 0, sc.leaving}
+				require.Equal(t, want[i], got)
 			})
 		}
 	}

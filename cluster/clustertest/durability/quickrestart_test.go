@@ -16,8 +16,8 @@ import (
 // TestQuickRestartOfTheHomeOfMovedSessions holds guarantees 4 and 5 for a node that is killed and back so soon that the cluster has hardly noticed:
 // sessions that had moved to it are whole for their clients, which go elsewhere meanwhile, with subscriptions and with what was queued.
 func TestQuickRestartOfTheHomeOfMovedSessions(t *testing.T) {
-	for _, down := range []time.Duration{10, 100, 400, 1200, 2500} {
-		down *= time.Millisecond
+	for _, ms := range []int{10, 100, 400, 1200, 2500} {
+		down := time.Duration(ms) * time.Millisecond
 		t.Run(down.String(), func(t *testing.T) {
 			bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 				const sessions = 6
