@@ -19,7 +19,8 @@ import (
 //	packets, topics                          nothing
 //	internal/…                               packets, topics, internal/…, one small library; never the root
 //	root                                     packets, topics, internal/…; no library but what internal/… brings along
-//	storage, auth, bridge, cluster, admin    root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library;
+//	storage, auth, bridge, cluster, admin,
+//	listen                                   root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library;
 //	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source, auth/sqlsource
 //	…test, internal/behaviour, realclients   anything; only tests and packages of this row import them
 //	examples                                 anything; nothing imports them
@@ -67,7 +68,7 @@ func rowOf(name string) row {
 		return rowRoot
 	case "packets", "topics":
 		return rowVocabulary
-	case "storage", "auth", "bridge", "cluster", "admin":
+	case "storage", "auth", "bridge", "cluster", "admin", "listen":
 		return rowDriver
 	case "realclients":
 		return rowTest

@@ -184,8 +184,10 @@ func (l *Loaded) Bridge() (*BridgeKafka, error) {
 	}
 	k := f.Kafka
 	return f, check(l.BridgePath, []ranged{
-		{"kafka-options.balancer", k.Balancer, 0, 3}, {"kafka-options.required-acks", k.RequiredAcks, -1, 1},
-		{"kafka-options.compression", k.Compression, 0, 4}, {"kafka-options.write-timeout", k.WriteTimeout, 0, 3600},
+		{"kafka-options.balancer", k.Balancer, 0, 3},
+		{"kafka-options.required-acks", k.RequiredAcks, -1, 1},
+		{"kafka-options.compression", k.Compression, 0, 4},
+		{"kafka-options.write-timeout", k.WriteTimeout, 0, 3600},
 	})
 }
 

@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"log/slog"
 	"os"
@@ -169,7 +168,7 @@ func TestMistakesInFiles(t *testing.T) {
 		{"mqtt: {tls: {server-cert: a.pem}}\n", "there is no file a.pem"},
 		{"auth: {way: 1}\n", "nobody could connect"},
 		{"listeners: [{address: 'ftp://x'}]\n", `listeners[0].address: "ftp://x" is no URL`},
-		{"listeners: [{adress: 'tcp://:1'}]\n", `there is no key "listeners[0].adress"; did you mean "listeners[0].address"?`},
+		{"listeners: [{addres: 'tcp://:1'}]\n", `there is no key "listeners[0].addres"; did you mean "listeners[0].address"?`},
 		{"mqtt:\n\ttcp: x\n", "found character that cannot start any token"},
 		{"limits: {connect-timeout: 5}\n", `"5" is not a time such as 30s`},
 		{"log: {level: loud}\n", `"loud" is none of debug, info, warn, error`},
@@ -177,7 +176,7 @@ func TestMistakesInFiles(t *testing.T) {
 	} {
 		_, err := config.Load(single, []string{"-conf", file(t, tc.text)}, nil, new(bytes.Buffer))
 		require.ErrorContains(t, err, tc.says, tc.text)
-		require.True(t, errors.As(err, new(*config.UsageError)), tc.text)
+		require.ErrorAs(t, err, new(*config.UsageError), tc.text)
 	}
 	_, err := config.Load(single, []string{"-conf", file(t, "a: 1\nb: 1\nstorage-way: x\n")}, nil, new(bytes.Buffer))
 	require.Equal(t, 3, strings.Count(err.Error(), ".yml:"), "all mistakes are reported together: %v", err)
@@ -337,7 +336,7 @@ func FuzzFile(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, e := range entries {
-		content, err := os.ReadFile(filepath.Join("testdata/comqtt", e.Name()))
+		content, err := os.ReadFile(filepath.Join("testdata", "comqtt", e.Name()))
 		if err != nil {
 			f.Fatal(err)
 		}
