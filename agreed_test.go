@@ -48,11 +48,39 @@ func TestNodeOfAClusterTakesNoStorageOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestSessionsAreKeptWhereTheFirstNodeKeepsThem holds that the place where a cluster keeps sessions is agreed with its first node, also over a snapshot,
+// and that what is applied asks for that, and not for what this node was given.
+func TestSessionsAreKeptWhereTheFirstNodeKeepsThem(t *testing.T) {
+	node := func(where string) Node {
+		return Node{Name: "x", Attributes: map[string]string{AttributeSessions: where}}
+	}
+	for first, other := range map[string]string{SessionsInLog: SessionsInStore, SessionsInStore: SessionsInLog} {
+		a := newAgreed(t)
+		sm := (*stateMachine)(a.n)
+		require.NoError(t, sm.Admits(node(first)))
+		require.NoError(t, sm.Admits(node(other)))
+		sm.NodeUp(1, node(first))
+		require.NoError(t, sm.Admits(node(first)))
+		require.ErrorContains(t, sm.Admits(node(other)), first)
+		require.Equal(t, first == SessionsInStore, a.sharesStore())
+
+		write, err := sm.Snapshot()
+		require.NoError(t, err)
+		var buf bytes.Buffer
+		require.NoError(t, write(&buf))
+		again := newAgreed(t)
+		require.NoError(t, (*stateMachine)(again.n).Restore(&buf))
+		require.Equal(t, first == SessionsInStore, again.sharesStore())
+		require.Error(t, (*stateMachine)(again.n).Admits(node(other)))
+	}
+}
+
 // shareStore makes the node one of those that share a store.
 func shareStore(n *clusterNode) { shareLog(n, newCommonLog(nil, n.b.log)) }
 
 func shareLog(n *clusterNode, common *commonLog) {
 	n.b.journal = newClusterJournal(newReplication(n, true), common)
+	n.state.common.sessions = SessionsInStore
 }
 
 // idle is a cluster in which nothing happens by itself. It notes what is forwarded.

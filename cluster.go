@@ -23,6 +23,16 @@ type Node struct {
 // AttributeRun is the Attribute by which the broker recognises its own run among those that the agreed order tells of: a number in letters and digits.
 const AttributeRun = "run"
 
+// AttributeSessions is the Attribute that says where a node keeps sessions that outlive their connections: SessionsInLog or SessionsInStore. All nodes
+// of a cluster keep them in the same place; see StateMachine.Admits.
+const AttributeSessions = "sessions"
+
+// The values of AttributeSessions.
+const (
+	SessionsInLog   = "replicated log" // the node has no Storage
+	SessionsInStore = "shared store"   // the node has a FencedStorage
+)
+
 // Cluster is what WithCluster takes: who this node is, a Discovery and a Replicator. Package cluster makes one out of
 // gossip, raft and gRPC.
 type Cluster interface {
@@ -110,6 +120,11 @@ type StateMachine interface {
 	// every node, and must be deterministic: it may look at nothing but the command and the state earlier commands left.
 	// index grows with every log entry; several commands may share one. node proposed it. cmd is not kept by Apply.
 	Apply(index uint64, node string, cmd []byte) any
+
+	// Admits reports why a node cannot be one of this cluster, nil if it can. It looks at nothing but the node and the state that commands
+	// and NodeUps have left, so that all nodes come to the same. The Replicator asks it on Apply's goroutine before each NodeUp, which it leaves out
+	// if there is an error; and may ask it before, on any goroutine, to tell the node.
+	Admits(node Node) error
 
 	// NodeUp and NodeDown report, in the agreed order and on Apply's goroutine, that a node took part from here on, and
 	// that it was lost or left. NodeUp with a new incarnation of a node that is up replaces it; the new one takes over the duties of the

@@ -85,6 +85,10 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 		n.self.Attributes = make(map[string]string)
 	}
 	n.self.Attributes[AttributeRun] = strconv.FormatUint(rand.Uint64(), 36)
+	n.self.Attributes[AttributeSessions] = SessionsInLog
+	if b.cfg.storage != nil {
+		n.self.Attributes[AttributeSessions] = SessionsInStore
+	}
 	n.state.init(n)
 	n.moments.applied = &n.state.now
 	n.routes.init(n)

@@ -20,6 +20,7 @@ import (
 
 // commonState is what all nodes agree on for the store they share.
 type commonState struct {
+	sessions string // where all nodes keep sessions: AttributeSessions of the first one that was up; "" before
 	restorer string // the node that takes what the store has into the agreed order; "" if none does
 	restored bool   // one has
 	keeper   string // the node that writes retained messages and bans; see keeper.go
@@ -27,11 +28,13 @@ type commonState struct {
 }
 
 func (c *commonState) append(b []byte) []byte {
+	b = codec.AppendString(b, c.sessions)
 	b = codec.AppendBool(codec.AppendString(b, c.restorer), c.restored)
 	return codec.AppendUint(codec.AppendString(b, c.keeper), c.keeps)
 }
 
 func (c *commonState) read(r *codec.Reader) {
+	c.sessions = r.String()
 	c.restorer, c.restored, c.keeper, c.keeps = r.String(), r.Bool(), r.String(), r.Uint()
 }
 

@@ -23,7 +23,7 @@ type estate struct {
 // estateOf finds out who are the heirs of a node. The caller holds a.mu.
 func (a *agreed) estateOf(lost, adopter string) *estate {
 	e := &estate{lost: lost, adopter: adopter, routes: map[string]map[string]int{adopter: {}}}
-	if lost == adopter || !a.isUp(adopter) || a.n.b.journal.common != nil { // who shares a store with all reads it in one go
+	if lost == adopter || !a.isUp(adopter) || a.sharesStore() { // who shares a store with all reads it in one go
 		return e
 	}
 	for name := range a.up {
@@ -139,6 +139,15 @@ func (n *clusterNode) rejoin(index uint64, node string) {
 		n.adoptions.add(&adoption{index: index, lost: node, sessions: mine, filters: slices.Collect(maps.Keys(a.countsOf(node)))})
 	}
 	n.step(index)
+}
+
+// agreeOnSessions notes where the first node of the cluster keeps sessions, which is where all do.
+func (a *agreed) agreeOnSessions(where string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.common.sessions == "" {
+		a.common.sessions = where
+	}
 }
 
 // enter notes that a node takes part from here on, and returns whether it did before.

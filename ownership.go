@@ -89,7 +89,7 @@ func (a *agreed) moved(node string, r *codec.Reader) any {
 			k.noted = from
 			a.origins.unagree(id, from)
 		}
-		if what == movedWhole && a.n.b.journal.common == nil { // else the entries, and their numbers, are in the store
+		if what == movedWhole && !a.sharesStore() { // else the entries, and their numbers, are in the store
 			k.cut(from)
 			for _, e := range tail {
 				a.had(id, &e)

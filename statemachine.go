@@ -290,6 +290,26 @@ func (a *agreed) forget(node string) {
 	}
 }
 
+// Admits implements StateMachine.
+func (sm *stateMachine) Admits(node Node) error {
+	a := &sm.state
+	a.mu.RLock()
+	agreed := a.common.sessions
+	a.mu.RUnlock()
+	if own := node.Attributes[AttributeSessions]; agreed != "" && own != agreed {
+		remedy := "start it without WithStorage"
+		if agreed == SessionsInStore {
+			remedy = "start it with WithStorage of the store that the others share"
+		}
+		return fmt.Errorf("shoal: node %s keeps sessions in a %s, and this cluster keeps them in a %s: %s", node.Name, own, agreed, remedy)
+	}
+	return nil
+}
+
+// sharesStore reports whether the nodes of this cluster share a store, as all of them agree. It is what commands may ask; the journal is this node's.
+// The caller holds a.mu.
+func (a *agreed) sharesStore() bool { return a.common.sessions == SessionsInStore }
+
 // NodeUp implements StateMachine.
 func (sm *stateMachine) NodeUp(index uint64, node Node) {
 	n := (*clusterNode)(sm)
@@ -297,6 +317,7 @@ func (sm *stateMachine) NodeUp(index uint64, node Node) {
 		n.up.Store(true)
 		n.announced.Store(false)
 	}
+	n.state.agreeOnSessions(node.Attributes[AttributeSessions])
 	if n.state.enter(node.Name, member{index, node.ServerReference}) {
 		n.inherit(index, node.Name, node.Name) // of its earlier incarnation
 	} else {

@@ -196,7 +196,7 @@ func (c Config) validate() error {
 	if c.Voters < 0 {
 		bad("Voters", "%d is negative; use an odd number such as 3 or 5, or 0 for %d", c.Voters, DefaultVoters)
 	}
-	for _, reserved := range []string{attributePeer, attributeRaft, attributeLevels, shoal.AttributeRun} {
+	for _, reserved := range []string{attributePeer, attributeRaft, attributeLevels, shoal.AttributeRun, shoal.AttributeSessions} {
 		if _, ok := c.Attributes[reserved]; ok {
 			bad("Attributes", "the name %q is taken; choose another", reserved)
 		}
@@ -234,6 +234,7 @@ func (c Config) largestNode() shoal.Node {
 	n := c.node(1 << 63)
 	n.Attributes[attributePeer], n.Attributes[attributeRaft] = longest, longest
 	n.Attributes[shoal.AttributeRun] = strconv.FormatUint(math.MaxUint64, 36)
+	n.Attributes[shoal.AttributeSessions] = shoal.SessionsInLog // the longer one
 	return n
 }
 

@@ -147,6 +147,8 @@ func (m *machine) Serve(ctx context.Context, node string, req []byte) ([]byte, e
 	return []byte(node + " asked " + string(req)), nil
 }
 
+func (m *machine) Admits(shoal.Node) error { return nil }
+
 func (m *machine) ServingChanged(serving bool) {
 	m.locked(func() { m.edges = append(m.edges, edge{serving, time.Now()}) })
 }

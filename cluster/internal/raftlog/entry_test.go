@@ -55,6 +55,7 @@ func (r *recorder) Restore(rd io.Reader) error {
 }
 func (r *recorder) Receive(string, []byte, func(error))                   {}
 func (r *recorder) Serve(context.Context, string, []byte) ([]byte, error) { return nil, nil }
+func (r *recorder) Admits(shoal.Node) error                               { return nil }
 func (r *recorder) ServingChanged(bool)                                   {}
 
 type noPeers struct{}

@@ -200,6 +200,10 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 		f.change(func() {})
 		return nil
 	}
+	if err := f.sm.Admits(n); err != nil {
+		f.change(func() {}) // the leader that let it in did not know yet
+		return nil
+	}
 	old := f.up[n.Name]
 	f.change(func() {
 		f.up[n.Name] = &member{node: n, index: index}

@@ -25,6 +25,7 @@ var errCatchingUp = errors.New("it has not caught up yet")
 // stayUp proposes this node's NodeUp whenever it is not up.
 func (l *Log) stayUp(ctx context.Context) {
 	self := l.cfg.Self
+	told := false // that the cluster does not admit this node
 	for {
 		m, isUp, last, changed := l.fsm.member(self.Name)
 		if l.fsm.stopped.Load() {
@@ -43,6 +44,17 @@ func (l *Log) stayUp(ctx context.Context) {
 			self.Incarnation = max(last+1, NewIncarnation(l.Now()))
 			l.wanted.Store(self.Incarnation)
 			l.cfg.Renamed(self)
+		}
+		if err := l.fsm.sm.Admits(self); err != nil {
+			if !told {
+				l.cfg.Logger.Error("this node cannot be one of its cluster, and does not serve", "node", self.Name, "error", err)
+				told = true
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			continue
 		}
 		body := binary.AppendUvarint(nil, l.fsm.watch.applied.Load())
 		body = nodecodec.Append(body, self)
@@ -81,6 +93,12 @@ func (l *Log) serveNodeUp(ctx context.Context, body []byte) error {
 		return errNamesake
 	}
 	if err := r.fits(n); err != nil {
+		return err
+	}
+	if err := l.fsm.sm.Admits(n); err != nil {
+		if _, told := r.misfits.LoadOrStore(n.Name, true); !told {
+			l.cfg.Logger.Error("node is refused", "node", n.Name, "error", err)
+		}
 		return err
 	}
 	if applied+nearlyLevel < l.fsm.watch.applied.Load() {
