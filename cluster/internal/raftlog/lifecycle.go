@@ -52,9 +52,10 @@ func (l *Log) stayUp(ctx context.Context) {
 			}
 			select {
 			case <-changed:
+				continue
 			case <-ctx.Done():
+				return
 			}
-			continue
 		}
 		body := binary.AppendUvarint(nil, l.fsm.watch.applied.Load())
 		body = nodecodec.Append(body, self)
