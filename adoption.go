@@ -202,6 +202,9 @@ func (n *clusterNode) adopt(a *adoption) {
 	}
 	for _, s := range made {
 		s.adoptionEnds()
+		if s.expiry == 0 { // it ended with its connection; what it has left of its groups is others' now
+			n.wg.Go(s.end)
+		}
 	}
 	if len(made) > 0 {
 		n.b.log.Info("sessions adopted", "node", a.lost, "sessions", len(made))

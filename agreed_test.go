@@ -24,6 +24,7 @@ func newAgreed(t testing.TB) *agreed {
 	n := newClusterNode(b, idle{forwarded: new([]forwardedBatch)})
 	b.cluster, b.journal = n, newClusterJournal(newReplication(n, false), nil)
 	n.life, n.cancel = context.WithCancel(t.Context())
+	b.life = n.life
 	return &n.state
 }
 
@@ -81,6 +82,15 @@ func shareStore(n *clusterNode) { shareLog(n, newCommonLog(nil, n.b.log)) }
 func shareLog(n *clusterNode, common *commonLog) {
 	n.b.journal = newClusterJournal(newReplication(n, true), common)
 	n.state.common.sessions = SessionsInStore
+}
+
+// withdraw takes everything out of a session, as if others had it.
+func withdraw(s *session) []core.Entry {
+	list := s.core.Lend(func(*core.Entry) bool { return true })
+	for i := range list {
+		s.core.Given(list[i].Seq)
+	}
+	return list
 }
 
 // idle is a cluster in which nothing happens by itself. It notes what is forwarded.
@@ -348,6 +358,7 @@ func TestLettingGoMakesRoom(t *testing.T) {
 	n := newAgreed(t).n
 	r := n.b.journal.replication
 	s := n.b.newSession("client")
+	s.expiry = max(s.expiry, 60)
 	s.setDurable(true)
 	s.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", Payload: make([]byte, 1000)}, QoS: 1})
 	require.Greater(t, r.bytes.Load(), int64(1000))
@@ -714,6 +725,7 @@ func TestNarrowReplication(t *testing.T) {
 	shareStore(n)
 	s := n.b.newSession("x")
 	s.expiry, s.epoch = 60, 1
+	s.expiry = max(s.expiry, 60)
 	s.setDurable(true)
 	n.b.journal.whole(s)
 	sub, err := n.b.parseSubscription(&packets.Subscription{TopicFilter: "t", QoS: 1}, nil)

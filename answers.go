@@ -150,7 +150,7 @@ func (s *session) settleExchange(p *pendingAnswer, slot ackSlot, code packets.Re
 		s.core.SetToken(slot.id, nil)
 		return
 	case code == errCannotKeep.ReasonCode:
-		if p.silent = true; s.durable && s.b.journal.own != nil {
+		if p.silent = true; s.isLasting() && s.b.journal.own != nil {
 			s.answerWhenKept(slot)
 			return
 		}

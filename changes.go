@@ -199,7 +199,14 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 // wholeSession returns all of a session as if it had just come.
 func wholeSession(s *session) sessionChanges {
 	ch := sessionChanges{forget: true, meta: true, subs: s.subs}
-	s.core.Entries(func(e *core.Entry) { ch.entries = append(ch.entries, *e) })
+	s.core.Kept(func(e *core.Entry) {
+		if s.keeps(e) {
+			ch.entries = append(ch.entries, *e)
+		}
+	})
+	if s.expiry == 0 {
+		return ch
+	}
 	for _, id := range s.core.Unreleased() {
 		if ch.received == nil {
 			ch.received = make(map[uint16]identifier)

@@ -2,7 +2,6 @@ package shoal
 
 import (
 	"math/rand/v2"
-	"strings"
 
 	"github.com/shoalmq/shoal/packets"
 )
@@ -103,17 +102,16 @@ func (a *agreed) pickNode(name, self string, qos packets.QoS) *route {
 	return nil
 }
 
-// routeGroup routes the message in sc.r to a group alone: wherever that is, its other subscribers have had it.
-func (n *clusterNode) routeGroup(sc *scratch, name string) {
+// routeGroup routes the message in sc.r to a group alone: wherever that is, its other subscribers have had it. It reports whether somebody has it, or is
+// going to.
+func (n *clusterNode) routeGroup(sc *scratch, name string) (found bool) {
 	sc.r.groupsOnly = true
 	sc.sends = sc.sends[:0]
-	found := n.toGroup(sc, name)
+	found = n.pickGroup(sc, name) || n.adoptions.holdForGroup(sc, name)
 	for i := range sc.sends {
 		sc.sends[i].peer.send(sc, sc.sends[i].groups)
 	}
-	if !found {
-		n.b.drop(DroppedEvent{TopicName: strings.Clone(sc.r.p.TopicName), QoS: sc.r.qos(), Reason: DropSessionEnded})
-	}
+	return found
 }
 
 // groupOnline reports whether another node has a member of a group that is online.

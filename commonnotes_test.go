@@ -158,7 +158,7 @@ func TestQoS2WaitsForTheCluster(t *testing.T) {
 	j := newCommonLog(new(heldStore), a.n.b.log)
 	shareLog(a.n, j)
 	s := noted(t, a)
-	s.durable = true
+	s.expiry, s.durable = 60, true
 	last := func() []byte { return j.units[len(j.units)-1].note }
 	e := core.Entry{Seq: 1, QoS: 1, Msg: new(core.Message)}
 	(*sessionLog)(s).Enqueued(&e)

@@ -31,7 +31,11 @@ func (j *commonLog) writeWhole(s *session) {
 	space := sessionSpace(s.clientID)
 	ops := append([]Op{{Space: space}, s.metaOp()}, s.wholeOps()...)
 	var note []byte
-	s.core.Entries(func(e *core.Entry) { note = append(note, s.noteEntry(e)...) })
+	s.core.Kept(func(e *core.Entry) {
+		if s.keeps(e) {
+			note = append(note, s.noteEntry(e)...)
+		}
+	})
 	j.write(space, s.fence, note, ops...)
 }
 

@@ -384,7 +384,7 @@ func (b *Broker) evictConn(ctx context.Context, s *session, c *conn, discard boo
 		}
 		return true
 	}
-	over = discard || (cut != nil && s.expiry == 0)
+	over = discard || s.expiry == 0
 	s.will = nil
 	if !over {
 		s.startExpiry(time.Duration(s.expiry) * time.Second) // until it is taken

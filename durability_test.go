@@ -119,6 +119,7 @@ func TestReplicationWaitsForDisks(t *testing.T) {
 	a.n.c = p
 	r := a.n.b.journal.replication
 	s := a.n.b.newSession("client")
+	s.expiry = max(s.expiry, 60)
 	s.setDurable(true)
 	change := func() {
 		s.mu.Lock()

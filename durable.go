@@ -59,14 +59,19 @@ func (s *session) wholeOps() (ops []Op) {
 	for _, sub := range s.subs {
 		ops = append(ops, subscriptionOp(s.clientID, sub))
 	}
-	s.core.Entries(func(e *core.Entry) {
+	s.core.Kept(func(e *core.Entry) {
+		if !s.keeps(e) {
+			return
+		}
 		ops = append(ops, entryOp(s.clientID, e))
 		if e.PacketID != 0 {
 			ops = append(ops, stateOp(s.clientID, e))
 		}
 	})
-	for _, id := range s.core.Unreleased() {
-		ops = append(ops, receivedOp(s.clientID, id, true))
+	if s.expiry > 0 {
+		for _, id := range s.core.Unreleased() {
+			ops = append(ops, receivedOp(s.clientID, id, true))
+		}
 	}
 	return ops
 }
@@ -89,6 +94,31 @@ func appendMeta(b []byte, s *session) []byte {
 		away = s.away.Add(time.Second - 1).Unix() // what is due a while after that never comes early
 	}
 	return codec.AppendUint(codec.AppendUint(b, uint64(s.expiry)), uint64(away))
+}
+
+// A session is durable, which is to say that the journal keeps something of it, if it outlives its connection, or if it is a member of a
+// shared group: then what it got of the group is kept until its client has acknowledged it, so that another member gets it if this node
+// is lost (guarantee 7). The rest of a session that ends with its connection is not kept.
+
+// isLasting reports whether the journal keeps the session beyond its connection. The caller holds s.mu.
+func (s *session) isLasting() bool { return s.durable && s.expiry > 0 }
+
+// lasts is isLasting for a caller that does not hold s.mu.
+func (s *session) lasts() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isLasting()
+}
+
+// keeps reports whether the journal keeps an entry. The caller holds s.mu.
+func (s *session) keeps(e *core.Entry) bool { return s.durable && (s.expiry > 0 || e.Share != "") }
+
+// keepShares has what comes by shared groups kept from here on. The caller holds s.mu.
+func (s *session) keepShares() {
+	if s.b.journal != nil && !s.durable && s.phase == phaseHome {
+		s.setDurable(true)
+		s.b.journal.whole(s)
+	}
 }
 
 // setDurable says whether the journal keeps the session. The caller holds s.mu.

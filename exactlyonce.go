@@ -30,7 +30,7 @@ func (c *conn) origin(p *packets.Publish) *core.Origin {
 // reserves reports whether the identifier of a message that is received on c is kept only when everybody who must have the message has it. A store that all
 // nodes share may hear of it though the nodes have not heard of the message: this one may be cut off from them alone. The caller holds s.mu.
 func (c *conn) reserves(p *packets.Publish) bool {
-	return p.QoS == 2 && c.b.cluster != nil && c.s.durable && c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) != DurabilityMemory
+	return p.QoS == 2 && c.b.cluster != nil && c.s.isLasting() && c.b.cfg.durabilities.ofMessage(p.TopicName, c.durability) != DurabilityMemory
 }
 
 // origin returns the origin of a will. Whoever publishes the will of a lost node's client cannot know whether that node had, nor who has taken what not all have.
@@ -60,12 +60,6 @@ func (c *conn) catchUp(sc *scratch, p *packets.Publish) bool {
 	defer cancel()
 	c.caughtUp = cl.c.Barrier(ctx) == nil
 	return c.caughtUp
-}
-
-func (s *session) lasts() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.durable
 }
 
 // routed has the identifier of a message kept, once everybody who must have the message has it, and then answers. Before, the identifier is
@@ -111,7 +105,7 @@ func (s *session) forsake(p *pendingAnswer, slot ackSlot) {
 
 // stirExchanges wakes whoever waits in awaitExchanges, if there is nothing to wait for. The caller holds s.mu.
 func (s *session) stirExchanges() {
-	if s.core.Open() == 0 && s.exchanged != nil {
+	if s.core.Open() == 0 && s.core.Lent() == 0 && s.exchanged != nil {
 		close(s.exchanged)
 		s.exchanged = nil
 	}
@@ -121,7 +115,7 @@ func (s *session) stirExchanges() {
 // cannot go to another node: the client would send the message again there, and both might arrive.
 func (s *session) awaitExchanges(ctx context.Context) error {
 	s.mu.Lock()
-	if s.core.Open() == 0 {
+	if s.core.Open() == 0 && s.core.Lent() == 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -161,7 +155,7 @@ func (a *agreed) tookForGroup(r *routing, group string) {
 
 // takesFirst notes that the session gets a message that may come again, and reports false if this is the repetition. The caller holds s.mu.
 func (s *session) takesFirst(sc *scratch, e *core.Entry, filter string) bool {
-	lasts := s.durable || s.phase.arrives() || s.phase.collects()
+	lasts := s.keeps(e) || s.phase.arrives() || s.phase.collects()
 	switch {
 	case e.Share != "": // the group has it; see tookForGroup
 	case !lasts:

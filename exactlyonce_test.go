@@ -24,7 +24,7 @@ func TestDoubtKeepsTheExchange(t *testing.T) {
 		t.Run(c.code.String(), func(t *testing.T) {
 			n := newSending(t)
 			s := n.b.newSession("pub")
-			s.durable = true
+			s.expiry, s.durable = 60, true
 			p := new(pendingAnswer)
 			slot := ackSlot{id: 7, typ: packets.TypePubRec, pending: p}
 			s.core.Reserve(7, p)
@@ -43,7 +43,7 @@ func TestMessageComesAgainWhileASessionArrives(t *testing.T) {
 	for name, arrives := range map[string]func(*session){
 		"has come":     func(s *session) { s.phase = phaseSettling },
 		"is coming":    func(s *session) { s.phase = phaseGathering },
-		"is kept here": func(s *session) { s.setDurable(true) },
+		"is kept here": func(s *session) { s.expiry = 60; s.setDurable(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newSending(t, "x")

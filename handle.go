@@ -133,14 +133,14 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 		if c.version >= packets.V5 { // before, PUBCOMP has no way to say it
 			slot.code = packets.PacketIdentifierNotFound
 		}
-		if !s.durable || c.b.journal.common == nil {
+		if !s.isLasting() || c.b.journal.common == nil {
 			c.answer(slot)
 			sc.soil(c)
 			return
 		}
 		c.b.journal.completed(s, id) // a node that was lost may have freed it in the store, and not have said so
 	}
-	if !s.durable || c.durability == DurabilityMemory {
+	if !s.isLasting() || c.durability == DurabilityMemory {
 		c.answer(slot)
 		sc.soil(c)
 		return

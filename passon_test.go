@@ -21,6 +21,7 @@ func (s *sending) member(id, filter string) *session {
 	sub.s = m
 	_, err = m.subscribe(sub)
 	require.NoError(s.t, err)
+	m.setDurable(false) // nothing commits here
 	return m
 }
 
@@ -38,7 +39,7 @@ func TestPassedOnAndSentAgain(t *testing.T) {
 			b, err := (*stateMachine)(n.clusterNode).Serve(t.Context(), "x", req)
 			require.NoError(t, err)
 			require.Equal(t, answer(passTaken), b)
-			require.Len(t, m.core.Withdraw(func(*core.Entry) bool { return true }), 1-i)
+			require.Len(t, withdraw(m), 1-i)
 		}
 		return m
 	}
@@ -169,16 +170,20 @@ func TestOnlyTheHomeHandsOn(t *testing.T) {
 	} {
 		for how, goes := range map[string]func(*session){"client away": (*session).redispatch, "session over": (*session).end} {
 			t.Run(name+"/"+how, func(t *testing.T) {
-				n := newSending(t, "x")
-				n.up.Store(c.up)
-				n.state.setRoute("x", group, members{all: 1, online: 1})
-				m := n.member("m", group)
-				if c.home != "" {
-					n.state.owners["m"] = &owner{node: c.home, home: c.home, epoch: 3}
-				}
-				m.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", QoS: 1}, QoS: 1, Share: group})
-				goes(m)
-				require.Len(t, n.take(), c.want)
+				synctest.Test(t, func(t *testing.T) {
+					n := newSending(t, "x")
+					n.up.Store(c.up)
+					n.state.setRoute("x", group, members{all: 1, online: 1})
+					m := n.member("m", group)
+					if c.home != "" {
+						n.state.owners["m"] = &owner{node: c.home, home: c.home, epoch: 3}
+					}
+					m.core.Push(core.Entry{Msg: &core.Message{TopicName: "t", QoS: 1}, QoS: 1, Share: group})
+					go goes(m)
+					synctest.Wait()
+					require.Len(t, n.take(), c.want)
+					time.Sleep(leftPatience) // for somebody to accept it
+				})
 			})
 		}
 	}
@@ -199,7 +204,7 @@ func TestWhatIsHandedOnMayHaveBeenHad(t *testing.T) {
 			n := newSending(t, "x")
 			n.state.setRoute("x", group, members{all: 1, online: 1})
 			c.e.Msg, c.e.QoS, c.e.Share = &core.Message{TopicName: "t", QoS: 1}, 1, group
-			n.b.redispatch([]core.Entry{c.e})
+			n.b.handOn([]core.Entry{c.e}, func(*core.Entry, bool) {})
 			batches := n.take()
 			require.Len(t, batches, 1)
 			r, err := openRecord(batches[0].buf)
@@ -290,7 +295,7 @@ func TestHandedOnAndLost(t *testing.T) {
 				msg := &core.Message{ID: msgID{Origin: 1, Number: 1}, Publisher: "p", TopicName: "t", QoS: 2, Origin: &core.Origin{PacketID: 7, At: 3}}
 				n.state.origins.agree("p", msg.Origin, holder{kind: holderGroup, name: group})
 				if name == "handed on" {
-					n.b.redispatch([]core.Entry{{Msg: msg, QoS: 2, Share: group}})
+					n.b.handOn([]core.Entry{{Msg: msg, QoS: 2, Share: group}}, func(*core.Entry, bool) {})
 				} else {
 					sc := n.b.scratch()
 					p := publishOfMessage(msg)

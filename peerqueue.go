@@ -222,20 +222,21 @@ func (n *clusterNode) repick(picks []pick) {
 	defer sc.release()
 	for i := range picks {
 		for _, g := range picks[i].groups {
-			e := core.Entry{Msg: picks[i].msg, QoS: picks[i].msg.QoS, Share: g}
+			e := core.Entry{Msg: picks[i].msg, QoS: picks[i].msg.QoS, Share: g, Doubtful: true}
 			if o := picks[i].origin; o != nil && n.state.origins.has(e.Msg.Publisher, o, holder{kind: holderGroup, name: g}) {
 				continue // the lost node had given it to a member whose session lasts
 			}
 			if n.passed.has(passedKey{e.Msg.ID, g}) {
 				continue // or had passed it on to one here
 			}
-			n.b.redispatchOne(sc, &e, true)
-			n.b.awaitStored(&sc.r)
-			if a := sc.r.wait; a != nil {
-				picks[i].wait.add()
-				a.then = picks[i].wait.finish
-				a.finish(packets.Success)
-			}
+			wait := picks[i].wait
+			wait.add()
+			n.b.handOnOne(sc, &e, func(given bool, code packets.ReasonCode) {
+				if !given && !code.IsError() {
+					n.b.drop(DroppedEvent{TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
+				}
+				wait.finish(code)
+			})
 		}
 	}
 }

@@ -82,6 +82,7 @@ func TestRefusedMessageMayComeAgain(t *testing.T) {
 	n := newSending(t)
 	shareStore(n.clusterNode)
 	s := n.b.newSession("client")
+	s.expiry = max(s.expiry, 60)
 	s.setDurable(true)
 	deliver := func(again uint64) packets.ReasonCode {
 		sc := n.b.scratch()

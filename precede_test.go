@@ -60,7 +60,7 @@ func TestWhatIsSentAfterTheLossAndCameBack(t *testing.T) {
 	n.step(5)
 	m := n.adoptedAt(5, "adopted", "t")
 	n.receives(5, 1, 5)
-	m.core.Withdraw(func(*core.Entry) bool { return true }) // its client has it
+	withdraw(m) // its client has it
 	n.receives(5, 1, 0)
 	require.Empty(t, numbers(m))
 	n.receives(5, 2, 0)
@@ -122,9 +122,9 @@ func TestGroupHasAnswered(t *testing.T) {
 	}{
 		"answered":                     {true, true, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
 		"refused":                      {true, true, func(m *session) { m.core.PubAck(1, packets.NotAuthorized) }, 0},
-		"left":                         {true, true, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
+		"left":                         {true, true, func(m *session) { withdraw(m) }, 1},
 		"answered, and sent to nobody": {true, false, func(m *session) { m.core.PubAck(1, packets.Success) }, 0},
-		"left, and sent to nobody":     {true, false, func(m *session) { m.core.Withdraw(func(*core.Entry) bool { return true }) }, 1},
+		"left, and sent to nobody":     {true, false, func(m *session) { withdraw(m) }, 1},
 		"had by no other":              {false, false, func(m *session) { m.core.PubAck(1, packets.Success) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,6 +160,7 @@ func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
 				n.state.setRoute("x", group, members{all: 1, online: 1})
 				n.state.owners["m"] = &owner{node: "self", home: "self", epoch: 3}
 				m := n.member("m", group)
+				m.expiry = max(m.expiry, 60)
 				m.setDurable(true)
 				sc := n.b.scratch()
 				pub := publishOfMessage(msg)

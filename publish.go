@@ -304,9 +304,9 @@ func (c *conn) received(sc *scratch, id uint16) {
 	s := c.s
 	s.mu.Lock()
 	s.core.Receive(id)
-	durable := s.durable
+	lasts := s.isLasting()
 	s.mu.Unlock()
-	if durable {
+	if lasts {
 		sc.b.journal.await(sc.r.acceptance(), sc.r.durability)
 	}
 }

@@ -100,7 +100,9 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 	r.again(&p, h.msg, sc.nano)
 	r.origin, r.doubtful = h.msg.Origin, h.doubtful
 	if h.group != "" {
-		n.routeGroup(sc, h.group)
+		if !n.routeGroup(sc, h.group) {
+			n.b.drop(DroppedEvent{TopicName: h.msg.TopicName, QoS: h.msg.QoS, Reason: DropSessionEnded})
+		}
 	} else {
 		r.inherited, r.heldBack = h.lost, !h.returned
 		sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)

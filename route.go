@@ -233,7 +233,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) (taken
 	case !admitted:
 		return refused
 	case s.hasHad(sc, &e, filter):
-		sc.r.store = sc.r.store || s.durable || s.phase.collects()
+		sc.r.store = sc.r.store || s.keeps(&e) || s.phase.collects()
 		return true
 	}
 	return s.take(sc, e)
@@ -248,7 +248,7 @@ func (s *session) admit(sc *scratch, e *core.Entry) (admitted, refused bool) {
 	case e.Share != "" && s.travels():
 		sc.leaving = true
 		return false, false
-	case s.durable && !sc.r.groupsOnly && s.b.journal.refuses(): // what a group gets anew may have been acknowledged before
+	case s.keeps(e) && !sc.r.groupsOnly && s.b.journal.refuses(): // what a group gets anew may have been acknowledged before
 		sc.r.refuse(packets.ImplementationSpecificError)
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropStoreAway})
 		return false, true
@@ -303,7 +303,7 @@ func (s *session) take(sc *scratch, e core.Entry) (taken bool) {
 	if r.inherited != 0 {
 		s.inherit(e.Msg.ID)
 	}
-	r.store = r.store || s.durable
+	r.store = r.store || s.keeps(&e)
 	s.pump(sc.nano)
 	if c := s.conn; c != nil {
 		c.mu.Lock()

@@ -351,17 +351,26 @@ func (s *session) markEnded() (cleanUp func()) {
 	if moved {
 		epoch = 0
 	}
+	forget := func() {}
 	if s.durable && !moved {
-		s.b.journal.forget(s)
+		forget = func() { s.b.journal.forget(s) }
+		if len(left) == 0 {
+			forget()
+		}
 	}
 	s.durable = false
 	return func() {
 		for _, sub := range subs {
 			s.b.removeSubscription(sub)
 		}
+		if len(left) > 0 {
+			s.b.giveLeft(left)
+			s.mu.Lock()
+			forget() // only now: if this node is lost before, whoever inherits the session gives them
+			s.mu.Unlock()
+		}
 		s.b.sessions.remove(s)
 		close(cleared)
-		s.b.giveLeft(left)
 		if s.b.cluster != nil {
 			s.b.cluster.sessionEnded(s.clientID, epoch)
 		}

@@ -9,37 +9,37 @@ type sessionLog session
 var _ core.Log = (*sessionLog)(nil)
 
 func (l *sessionLog) Enqueued(e *core.Entry) {
-	if l.durable {
+	if (*session)(l).keeps(e) {
 		l.b.journal.enqueued((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) Sent(e *core.Entry) {
-	if l.durable {
+	if (*session)(l).keeps(e) {
 		l.b.journal.sent((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) PubRecReceived(e *core.Entry) {
-	if l.durable {
+	if (*session)(l).keeps(e) {
 		l.b.journal.pubRecReceived((*session)(l), e)
 	}
 }
 
 func (l *sessionLog) Received(packetID uint16) {
-	if l.durable {
+	if (*session)(l).isLasting() {
 		l.b.journal.received((*session)(l), packetID)
 	}
 }
 
 func (l *sessionLog) Completed(packetID uint16) {
-	if l.durable {
+	if (*session)(l).isLasting() {
 		l.b.journal.completed((*session)(l), packetID)
 	}
 }
 
 func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
-	if l.durable && e.Seq != 0 {
+	if e.Seq != 0 && (*session)(l).keeps(e) {
 		l.b.journal.entryEnded((*session)(l), e)
 	}
 	if l.b.cluster != nil {

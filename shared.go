@@ -1,7 +1,6 @@
 package shoal
 
 import (
-	"slices"
 	"strings"
 	"sync"
 
@@ -131,124 +130,8 @@ func (b *Broker) dropOffline(r *routing) {
 	b.drop(DroppedEvent{TopicName: strings.Clone(r.p.TopicName), QoS: r.qos(), Reason: DropOffline})
 }
 
-// takeLeft empties the core of a session that ends. It returns what other members of shared groups may still get: everything but
-// QoS 2 messages whose delivery has begun [MQTT-4.8.2-5]. The caller holds s.mu.
-func (s *session) takeLeft() []core.Entry {
-	var left []core.Entry
-	s.core.Entries(func(e *core.Entry) {
-		if e.Share != "" && shareable(e) {
-			left = append(left, *e)
-			return
-		}
-		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
-	})
-	return left
-}
-
 // hasShared reports whether a message is in the session by a shared group. The caller holds s.mu.
 func (s *session) hasShared(id msgID, share string) (has bool) {
 	s.core.Entries(func(e *core.Entry) { has = has || (e.Msg.ID == id && e.Share == share) })
 	return has
-}
-
-func shareable(e *core.Entry) bool {
-	return e.State == core.Queued || (e.State == core.Sent && e.QoS == 1)
-}
-
-// redispatch gives what a member that went away has not acknowledged to other members that are online. What nobody else can take
-// stays for its return, and what the cluster does not know of yet until it does.
-func (s *session) redispatch() {
-	s.mu.Lock()
-	if s.shares == 0 || s.phase != phaseHome || s.conn != nil || !s.handsOn() {
-		s.mu.Unlock()
-		return
-	}
-	waits := false
-	left := s.core.Withdraw(func(e *core.Entry) bool {
-		if e.Share == "" || !shareable(e) || !s.b.othersOnline(e.Share) {
-			return false
-		}
-		if s.b.knownHereAlone(e) {
-			waits = true
-			return false
-		}
-		return true
-	})
-	if waits {
-		s.b.whenAgreed(s.redispatch)
-	}
-	s.mu.Unlock()
-	s.b.redispatch(left)
-}
-
-// knownHereAlone reports whether this node is the only one that knows that a group has had a message, which may come again. If it was lost now, and another
-// member had the message from it, nobody would.
-func (b *Broker) knownHereAlone(e *core.Entry) bool {
-	return b.cluster != nil && e.Fresh && e.Msg.Origin != nil &&
-		b.cluster.state.origins.isOwn(e.Msg.Publisher, e.Msg.Origin, holder{kind: holderGroup, name: e.Share})
-}
-
-// whenAgreed calls fn when all nodes know what has happened so far, and not if this node is given up before. The caller may hold a lock that fn takes.
-func (b *Broker) whenAgreed(fn func()) {
-	b.journal.later(func(code packets.ReasonCode) {
-		if !code.IsError() {
-			b.cluster.wg.Go(fn)
-		}
-	}, DurabilityQuorum)
-}
-
-// giveLeft gives what a session that has ended had left to other members of its groups.
-func (b *Broker) giveLeft(left []core.Entry) {
-	if slices.ContainsFunc(left, func(e core.Entry) bool { return b.knownHereAlone(&e) }) {
-		b.whenAgreed(func() { b.redispatch(left) })
-		return
-	}
-	b.redispatch(left)
-}
-
-// handsOn reports whether it is for this node to say what others get of the session: it is at home here. When the cluster has given this node up, that is
-// for the heir.
-func (s *session) handsOn() bool {
-	cl := s.b.cluster
-	return cl == nil || (cl.up.Load() && cl.state.isHome(cl.self.Name, s.clientID))
-}
-
-// othersOnline reports whether a group has a member that is online, anywhere.
-func (b *Broker) othersOnline(name string) bool {
-	if b.groups.get(name).count().online > 0 {
-		return true
-	}
-	return b.cluster != nil && b.cluster.groupOnline(name)
-}
-
-// redispatch routes entries to their groups again.
-func (b *Broker) redispatch(left []core.Entry) {
-	if len(left) == 0 {
-		return
-	}
-	sc := b.scratch()
-	defer sc.release()
-	for i := range left {
-		// It may come to the same client, which has come back elsewhere.
-		b.redispatchOne(sc, &left[i], left[i].Doubtful || left[i].State == core.Sent)
-	}
-}
-
-// redispatchOne routes one entry. doubtful: somebody of the group may have had it.
-func (b *Broker) redispatchOne(sc *scratch, e *core.Entry, doubtful bool) {
-	r := &sc.r
-	p := publishOfMessage(e.Msg)
-	r.again(&p, e.Msg, sc.nano)
-	r.doubtful = doubtful
-	if b.cluster != nil {
-		b.cluster.routeGroup(sc, e.Share)
-		return
-	}
-	if g := b.groups.get(e.Share); g != nil {
-		if !b.deliverShared(sc, g) {
-			b.dropOffline(r)
-		}
-		return
-	}
-	b.drop(DroppedEvent{TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropSessionEnded})
 }

@@ -233,6 +233,9 @@ func (s *session) subscribe(sub *subscription) (isNew bool, err error) {
 	if old == nil && sub.shared {
 		s.shares++
 	}
+	if sub.shared && sub.qos > 0 {
+		s.keepShares()
+	}
 	s.logSubscription(sub)
 	return old == nil, nil
 }

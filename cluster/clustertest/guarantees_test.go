@@ -352,11 +352,11 @@ func TestSharedFailover(t *testing.T) {
 				second.Subscribe(1, "$share/g/s")
 				if how == "member leaves" {
 					first.Drop()
-					for _, want := range mqtt.Numbered(10) {
-						require.Equal(t, want, string(second.Receive().Payload))
-					}
 				} else {
 					c.Kill(1)
+				}
+				for _, want := range mqtt.Numbered(10) {
+					require.Equal(t, want, string(second.Receive().Payload))
 				}
 				require.Equal(t, packets.Success, mqtt.AwaitCode(pub, "s", packets.Success))
 				require.Equal(t, "x", string(second.Receive().Payload))

@@ -340,8 +340,9 @@ func (m *model) withdraw(t *rapid.T) {
 			m.end(e, Withdrawn)
 		}
 	}
-	for _, e := range m.s.Withdraw(func(e *Entry) bool { return chosen(e.Share, e.State) }) {
+	for _, e := range m.s.Lend(func(e *Entry) bool { return chosen(e.Share, e.State) }) {
 		got = append(got, string(e.Msg.Payload[:6]))
+		m.s.Given(e.Seq)
 	}
 	require.Equal(t, want, got)
 }

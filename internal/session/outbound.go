@@ -70,19 +70,6 @@ func (s *Session) Has(id ID) bool {
 	return false
 }
 
-// Withdraw takes the entries that fn chooses out of the session and returns them, in order.
-func (s *Session) Withdraw(fn func(e *Entry) bool) []Entry {
-	var taken []Entry
-	for i := range s.out.n {
-		if e := s.out.at(i); e.State != Done && fn(e) {
-			taken = append(taken, *e)
-			s.finish(e, Withdrawn)
-		}
-	}
-	s.tidy()
-	return taken
-}
-
 // Resume adds an entry that was stored or came from another node, in the order of the queue, with its identifier and
 // state. It is not limited and not logged. It is used before the first Attach.
 func (s *Session) Resume(e Entry) {

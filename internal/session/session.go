@@ -42,7 +42,7 @@ const (
 	Expired                 // its Message Expiry Interval had passed before it was first sent
 	TooLarge                // larger than the client's Maximum Packet Size
 	QueueFull               // no room in the queue
-	Withdrawn               // handed elsewhere
+	Withdrawn               // somebody else has it
 )
 
 // String names the reason as metrics and events do.
@@ -103,6 +103,8 @@ type Session struct {
 	// held is set while QoS 2 entries wait until Stored says that they are kept; kept is the last one that is.
 	held bool
 	kept uint64
+
+	lent []Entry // by number; see Lend
 
 	in       map[uint16]received
 	open     int // of them

@@ -306,7 +306,8 @@ func TestTopicAlias(t *testing.T) {
 	}
 }
 
-func TestWithdraw(t *testing.T) {
+// TestLend holds that what is lent is not sent, and is kept and counted, in its place, until it is given or taken back.
+func TestLend(t *testing.T) {
 	d := newDesk(t, roomy())
 	d.attach(Conn{ReceiveMaximum: 2})
 	for i := range 6 {
@@ -319,14 +320,26 @@ func TestWithdraw(t *testing.T) {
 	d.pump()
 	d.expect("0", "1")
 	d.detach()
-	taken := d.s.Withdraw(func(e *Entry) bool { return e.Share == "g" })
-	require.Len(t, taken, 3)
-	for i, e := range taken {
+	lent := d.s.Lend(func(e *Entry) bool { return e.Share == "g" })
+	require.Len(t, lent, 3)
+	var kept []string
+	d.s.Kept(func(e *Entry) { kept = append(kept, string(e.Msg.Payload)) })
+	require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, kept)
+	require.Equal(t, 6, d.s.Len())
+	for i, e := range lent {
 		require.Equal(t, strconv.Itoa(2*i), string(e.Msg.Payload))
 	}
+	d.s.Given(lent[1].Seq)
+	require.Equal(t, 2, d.s.Lent())
 	d.attach(Conn{})
 	d.expect("1+", "3", "5")
-	require.Equal(t, 3, d.s.Len())
+	d.s.TakeBack(lent[0].Seq)
+	d.s.TakeBack(lent[2].Seq)
+	d.s.Given(lent[2].Seq) // is not lent any more
+	d.pump()
+	d.expect("0+", "4")
+	require.Zero(t, d.s.Lent())
+	require.Equal(t, 5, d.s.Len())
 }
 
 func TestInbound(t *testing.T) {
