@@ -30,7 +30,9 @@ type Cluster struct {
 	opts  options
 	net   *memnet.Network
 	dir   string
+	mu    sync.Mutex // held while nodes grows, and by those that are not the test's own goroutine
 	nodes []*Node
+	dying sync.WaitGroup // what is left of processes that were killed
 }
 
 // Node is one node of a Cluster, over all its restarts.
@@ -48,7 +50,10 @@ type Node struct {
 	plate   plate
 	wall    wall
 
-	dead chan struct{} // closed when nothing is left of a node that was killed; nil if none was
+	// dead is closed when nothing is left of the process that was killed last; nil if none was.
+	dead chan struct{}
+	// folders counts the directories that the node's data has been in; see Cluster.leaveFolder.
+	folders int
 }
 
 // Broker returns the node's broker as of now; nil while the node is down.
@@ -122,6 +127,8 @@ func (c *Cluster) Add() int {
 
 // AddStopped is Add without starting the node: StartAgain and Restart do.
 func (c *Cluster) AddStopped() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	i := len(c.nodes)
 	c.nodes = append(c.nodes, newNode(i))
 	return i
@@ -131,7 +138,11 @@ func (c *Cluster) AddStopped() int {
 func (c *Cluster) Nodes() int { return len(c.nodes) }
 
 // Node returns a node. i counts from 0.
-func (c *Cluster) Node(i int) *Node { return c.nodes[i] }
+func (c *Cluster) Node(i int) *Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nodes[i]
+}
 
 // Network returns the network, for what Cluster has no method for. A node's host is Node.Host; clients are on the host "client".
 func (c *Cluster) Network() *memnet.Network { return c.net }
@@ -139,9 +150,7 @@ func (c *Cluster) Network() *memnet.Network { return c.net }
 func (c *Cluster) start(i int) {
 	c.t.Helper()
 	n := c.nodes[i]
-	if n.dead != nil {
-		<-n.dead // it holds its files until then
-	}
+	c.leaveFolder(n)
 	host := c.net.Host(n.Host())
 	cfg := cluster.Config{
 		Name: n.Name, BindIP: host.IP(), GossipPort: 7946, RaftPort: 8946, PeerPort: 17946, Bootstrap: i == 0,
@@ -151,7 +160,7 @@ func (c *Cluster) start(i int) {
 		cfg.Join = append(cfg.Join, other.Host()+":7946")
 	}
 	if c.opts.onDisk {
-		cfg.Dir = filepath.Join(c.dir, n.Name, "raft")
+		cfg.Dir = filepath.Join(c.folder(n), "raft")
 	}
 	if c.opts.config != nil {
 		c.opts.config(i, &cfg)
@@ -249,12 +258,12 @@ func (c *Cluster) Kill(i int) {
 	// What is left of it in this process can reach nobody any more; it only has to go.
 	dead := make(chan struct{})
 	n.dead = dead
-	go func() {
+	c.dying.Go(func() {
 		defer close(dead)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = b.Shutdown(ctx) // it fails in many ways: there is nobody to take its leave of
-	}()
+	})
 }
 
 // Stop ends a node gracefully.
@@ -327,13 +336,12 @@ func (c *Cluster) Wipe(i int) {
 	if n.Broker() != nil {
 		c.t.Fatalf("clustertest: node %s is running", n.Name)
 	}
-	if n.dead != nil {
-		<-n.dead
-	}
 	if c.dir == "" {
 		return
 	}
-	if err := os.RemoveAll(filepath.Join(c.dir, n.Name)); err != nil {
+	n.folders++
+	n.dead = nil // whose files are in the folder before
+	if err := os.RemoveAll(c.folder(n)); err != nil {
 		c.t.Fatalf("clustertest: node %s: %v", n.Name, err)
 	}
 }
@@ -355,9 +363,6 @@ func (c *Cluster) stop() {
 		b := n.broker
 		n.broker = nil
 		n.mu.Unlock()
-		if n.dead != nil {
-			<-n.dead
-		}
 		if b == nil {
 			continue
 		}
@@ -370,6 +375,7 @@ func (c *Cluster) stop() {
 		})
 	}
 	wg.Wait()
+	c.dying.Wait()
 	// The gossip library does not wait for its last probes, whose timers do not run any more when the test's function has
 	// returned and its bubble's time stands still.
 	time.Sleep(lastProbes)

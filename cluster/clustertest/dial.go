@@ -35,7 +35,7 @@ func (c *Cluster) WebSocketURL(i int) string {
 }
 
 func (c *Cluster) reach(ctx context.Context, i int, port string) (net.Conn, error) {
-	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.nodes[i].Host(), port))
+	return c.net.Host("client").Dial(ctx, net.JoinHostPort(c.Node(i).Host(), port))
 }
 
 func (c *Cluster) dial(t testing.TB, i int, dial func(context.Context) (net.Conn, error)) net.Conn {

@@ -19,6 +19,8 @@ type SharedStorage struct {
 	marks  map[string]mark
 	calls  uint64
 	away   error
+	full   error                    // of every write
+	lost   func() bool              // whether a write that waits is lost with the server; see Crash
 	gate   chan struct{}            // closed when everything goes on that waits; nil when nothing does
 	gates  map[string]chan struct{} // the same, for the writes of one node
 }
@@ -41,7 +43,31 @@ func WithSharedStorage(s *SharedStorage) Option { return func(o *options) { o.sh
 func (s *SharedStorage) Fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away = err
+	s.away, s.lost = err, nil
+}
+
+// FailWrites makes every write fail with err from now on, as when the server has no memory left, while reads go on. nil ends that.
+func (s *SharedStorage) FailWrites(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = err
+}
+
+// Crash ends the server while it is at work: every call that waits, by Hang or Hold, fails with err at once, a write after it was done, or without, as lost says
+// each time it is called; and so does every call from now on, without being done, until Fail(nil). Nobody is told which writes were done.
+func (s *SharedStorage) Crash(err error, lost func() bool) {
+	s.mu.Lock()
+	s.away, s.lost = err, lost
+	s.mu.Unlock()
+	s.Resume()
+}
+
+// Empty removes everything, as FLUSHALL does, or a server that is started again and had kept nothing.
+func (s *SharedStorage) Empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.spaces)
+	clear(s.marks)
 }
 
 // Hang makes every call wait from now on, as when the server stands still, until Resume or the end of its context. A write whose context has ended is
@@ -120,6 +146,8 @@ func (h *sharedHandle) begin(ctx context.Context, write bool) (gates []chan stru
 		return nil, 0, shoal.ErrStorageClosed
 	case s.away != nil:
 		return nil, 0, s.away
+	case write && s.full != nil:
+		return nil, 0, s.full
 	}
 	if s.gate != nil {
 		gates = append(gates, s.gate)
@@ -170,7 +198,7 @@ func (h *sharedHandle) CommitFenced(ctx context.Context, ops []shoal.Op, fences 
 		for _, gate := range gates {
 			<-gate
 		}
-		stale, err := h.s.apply(bySpace, fences, call)
+		stale, err := h.s.applyLate(bySpace, fences, call)
 		done <- outcome{stale, err}
 	}()
 	select {
@@ -179,6 +207,20 @@ func (h *sharedHandle) CommitFenced(ctx context.Context, ops []shoal.Op, fences 
 	case <-ctx.Done():
 		return nil, fmt.Errorf("clustertest: commit: %w", ctx.Err())
 	}
+}
+
+// applyLate is apply for a write that had to wait: the server may have crashed meanwhile.
+func (s *SharedStorage) applyLate(bySpace map[string][]shoal.Op, fences map[string]shoal.Fence, call uint64) (stale []string, err error) {
+	s.mu.Lock()
+	away, lost := s.away, s.lost != nil && s.away != nil && s.lost()
+	s.mu.Unlock()
+	if lost {
+		return nil, fmt.Errorf("clustertest: commit: %w", away)
+	}
+	if stale, err = s.apply(bySpace, fences, call); away != nil {
+		return nil, fmt.Errorf("clustertest: commit: %w", away)
+	}
+	return stale, err
 }
 
 func (s *SharedStorage) apply(bySpace map[string][]shoal.Op, fences map[string]shoal.Fence, call uint64) (stale []string, err error) {
@@ -238,6 +280,9 @@ func (h *sharedHandle) read(ctx context.Context, fn func()) error {
 	}
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
+	if len(gates) > 0 && h.s.away != nil {
+		return h.s.away
+	}
 	fn()
 	return nil
 }

@@ -69,3 +69,41 @@ func TestSharedStorageFails(t *testing.T) {
 	s.Resume()
 	require.Eventually(t, func() bool { return value() == "hangs" }, 5*time.Second, time.Millisecond)
 }
+
+// A server that crashes has done what waited, or has not, and says so of neither; one without memory answers reads; one that was emptied knows nothing,
+// fences included.
+func TestSharedStorageCrashes(t *testing.T) {
+	s := clustertest.NewSharedStorage()
+	st := s.Storage("a")
+	commit := func(key string) error {
+		_, err := st.CommitFenced(t.Context(), []shoal.Op{{Space: "s", Key: []byte(key), Value: []byte(key)}}, map[string]shoal.Fence{"s": {Epoch: 5}})
+		return err
+	}
+	keys := func() (list []string) {
+		require.NoError(t, st.Scan(t.Context(), "s", nil, func(key, _ []byte) error { list = append(list, string(key)); return nil }))
+		return list
+	}
+	boom := errors.New("boom")
+	for _, lost := range []bool{true, false} {
+		s.Hang()
+		failed := make(chan error, 1)
+		begun := make(chan struct{})
+		go func() { close(begun); failed <- commit("k") }()
+		<-begun
+		time.Sleep(10 * time.Millisecond) // until it waits; what comes later fails at once, without being done
+		s.Crash(boom, func() bool { return lost })
+		require.ErrorIs(t, <-failed, boom)
+		require.ErrorIs(t, commit("late"), boom)
+		s.Fail(nil)
+		require.Len(t, keys(), map[bool]int{true: 0, false: 1}[lost])
+	}
+	s.FailWrites(boom)
+	require.ErrorIs(t, commit("full"), boom)
+	require.Equal(t, []string{"k"}, keys())
+	s.FailWrites(nil)
+	s.Empty()
+	require.Empty(t, keys())
+	stale, err := st.CommitFenced(t.Context(), []shoal.Op{{Space: "s", Key: []byte("k"), Value: []byte("k")}}, map[string]shoal.Fence{"s": {Epoch: 1}})
+	require.NoError(t, err)
+	require.Empty(t, stale)
+}

@@ -95,8 +95,10 @@ func (c *checker) memberLost(group string, from, to int) bool {
 			continue
 		}
 		for _, k := range s.conns {
-			if (k.closed >= from && k.closed <= to) || (k.connect >= from && k.connect <= to) {
-				return true
+			for _, i := range []int{k.closed, k.disconnect, k.connect} {
+				if i >= from && i <= to {
+					return true
+				}
 			}
 		}
 		for _, sub := range s.subs {

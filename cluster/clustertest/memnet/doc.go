@@ -16,6 +16,8 @@
 // and nothing is lost, as TCP would do. A link that is cut for StreamTimeout resets the streams over it, at both ends.
 // Dialling over a cut link waits for its context. Dialling an address nobody listens on is refused at once.
 //
+// A link that loses a share of what it carries (SetLinkLoss) slows its streams down, in jerks, and loses packets.
+//
 // # What a kill does
 //
 // Kill ends a host as SIGKILL ends a process: its listeners and packet connections close, its streams are reset at

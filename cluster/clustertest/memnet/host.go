@@ -152,7 +152,8 @@ func (h *Host) reach(ctx context.Context, ip netip.Addr) (*Host, error) {
 		there, d1, changed := h.net.state(h.name, name)
 		back, d2, _ := h.net.state(name, h.name)
 		if name == "" || h.name == name || !there && !back {
-			return peer, sleep(ctx, d1+d2)
+			lost := h.net.resent(h.name, name, openRetransmission) + h.net.resent(name, h.name, openRetransmission)
+			return peer, sleep(ctx, d1+d2+lost)
 		}
 		select {
 		case <-changed:

@@ -301,3 +301,60 @@ func TestListenAddresses(t *testing.T) {
 	_, err = h.LookupHost(t.Context(), "z")
 	require.Error(t, err)
 }
+
+// What a lossy link does to a stream: everything comes, in order, and late; opening one takes longer, too.
+func TestLinkLoss(t *testing.T) {
+	bubble(t, func(t *testing.T, n *Network) {
+		a, b := dialled(t, n)
+		n.SetLinkLoss("a", "b", 0.4)
+		began := time.Now()
+		const pieces = 100
+		go func() {
+			for i := range pieces {
+				_, _ = a.Write([]byte{byte(i)})
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		got := make([]byte, pieces)
+		_, err := io.ReadFull(b, got)
+		require.NoError(t, err)
+		for i := range pieces {
+			require.EqualValues(t, i, got[i])
+		}
+		require.Greater(t, time.Since(began), retransmission)
+		began = time.Now()
+		_, err = b.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = a.Read(got)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began), "the way back loses nothing")
+
+		p, err := n.Host("b").ListenPacket(":5")
+		require.NoError(t, err)
+		from, err := n.Host("a").ListenPacket(":5")
+		require.NoError(t, err)
+		for range 1000 {
+			_, err := from.WriteTo([]byte("x"), p.LocalAddr())
+			require.NoError(t, err)
+		}
+		arrived := 0
+		for ; p.SetReadDeadline(time.Now().Add(time.Second)) == nil; arrived++ {
+			if _, _, err := p.ReadFrom(got); err != nil {
+				break
+			}
+		}
+		require.InDelta(t, 600, arrived, 100)
+
+		l, err := n.Host("b").Listen(":6")
+		require.NoError(t, err)
+		n.SetLinkLoss("a", "b", 0.9)
+		began = time.Now()
+		for range 5 {
+			c, err := n.Host("a").Dial(t.Context(), "b:6")
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		}
+		require.Greater(t, time.Since(began), openRetransmission)
+		require.NoError(t, errors.Join(a.Close(), b.Close(), p.Close(), from.Close(), l.Close()))
+	})
+}

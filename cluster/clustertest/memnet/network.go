@@ -21,6 +21,7 @@ type Network struct {
 	cuts    map[link]*cut
 	delays  map[link]time.Duration
 	loss    float64
+	losses  map[link]float64
 	streams map[*stream]struct{}
 	changed chan struct{} // closed and replaced when a link changes
 }
@@ -40,6 +41,7 @@ func New(seed uint64) *Network {
 		names:   make(map[netip.Addr]string),
 		cuts:    make(map[link]*cut),
 		delays:  make(map[link]time.Duration),
+		losses:  make(map[link]float64),
 		streams: make(map[*stream]struct{}),
 		changed: make(chan struct{}),
 	}
@@ -185,6 +187,14 @@ func (n *Network) SetLoss(share float64) {
 	n.loss = share
 }
 
+// SetLinkLoss sets the share, from 0 to 1, of everything that is lost on its way from one host to another. Packets are lost for good. What a stream
+// loses is sent again, as TCP does, after 200 ms and twice as long each further time, and holds up what was written behind it.
+func (n *Network) SetLinkLoss(from, to string, share float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.losses[link{from, to}] = share
+}
+
 // ResetStreams breaks every stream between two hosts, as a middlebox that forgot them would.
 func (n *Network) ResetStreams(a, b string) {
 	n.resetStreams(func(s *stream) bool {
@@ -250,10 +260,29 @@ func (n *Network) state(from, to string) (isCut bool, delay time.Duration, chang
 }
 
 // loses decides whether the next packet is lost.
-func (n *Network) loses() bool {
+func (n *Network) loses(from, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.loss > 0 && n.rng.Float64() < n.loss
+	share := max(n.loss, n.losses[link{from, to}])
+	return share > 0 && n.rng.Float64() < share
+}
+
+// TCP's times: the first and the longest wait before something that was lost is sent again, and the first one for what opens a stream.
+const (
+	retransmission     = 200 * time.Millisecond
+	longestWait        = 4 * time.Second
+	openRetransmission = time.Second
+)
+
+// resent returns how long it takes, beside the delay, until something has arrived that is sent again when it is lost.
+func (n *Network) resent(from, to string, first time.Duration) (takes time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	share := min(n.losses[link{from, to}], 0.9)
+	for wait := first; share > 0 && n.rng.Float64() < share; wait = min(2*wait, longestWait) {
+		takes += wait
+	}
+	return takes
 }
 
 // find returns the host at an address, or nil if nobody lives there now.

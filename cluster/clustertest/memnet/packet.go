@@ -75,7 +75,7 @@ func (p *packetConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	n := p.host.net
 	peer, name := n.find(to.Addr())
 	isCut, delay, _ := n.state(p.host.name, name)
-	if peer == nil || isCut || n.loses() {
+	if peer == nil || isCut || n.loses(p.host.name, name) {
 		return len(b), nil
 	}
 	target := peer.packetConn(to.Port())

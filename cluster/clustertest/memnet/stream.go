@@ -131,7 +131,7 @@ func (h *half) write(b []byte) (n int, changed <-chan struct{}, err error) {
 	}
 	n = min(len(b), window-h.size)
 	s := segment{data: append([]byte(nil), b[:n]...)}
-	if delay > 0 {
+	if delay += h.from.net.resent(h.from.name, h.to.name, retransmission); delay > 0 {
 		s.due = time.Now().Add(delay)
 	}
 	h.segments = append(h.segments, s)

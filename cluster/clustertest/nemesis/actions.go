@@ -15,12 +15,23 @@ const probeID = 60_000
 func (c *client) act(ctx context.Context, l *link) *link {
 	c.mu.Lock()
 	settling := c.w.settling.Load()
-	if c.like.lazy && (settling || c.rng.IntN(4) == 0) {
+	if settling || c.like.lazy && c.rng.IntN(4) == 0 {
 		l.payUp()
 	}
 	c.subscribe(l)
+	impatient := c.like.patience > 0 && len(c.inflight) > 0 && time.Since(c.inflight[0].since) > c.like.patience
 	c.mu.Unlock()
 	if settling {
+		return nil
+	}
+	if called := c.w.herd.calls.Load(); called != c.herded {
+		c.herded = called
+		if c.rng.IntN(4) > 0 {
+			return c.move(ctx, l)
+		}
+	}
+	if impatient {
+		l.drop()
 		return nil
 	}
 	if c.rng.Float64() < c.like.moves {
@@ -55,7 +66,7 @@ func (c *client) publish(l *link) {
 			continue
 		}
 		p.PacketID = c.nextID()
-		c.inflight = append(c.inflight, &sending{p: p})
+		c.inflight = append(c.inflight, &sending{p: p, since: time.Now()})
 		l.send(p)
 	}
 }

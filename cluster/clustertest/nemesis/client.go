@@ -28,12 +28,14 @@ type client struct {
 	asked    map[uint16][]packets.Subscription
 	dropped  map[uint16]string // the UNSUBSCRIBEs that are not answered
 	refused  int               // publishes that were refused
+	herded   int64             // the last call of the herd that it has followed
 }
 
 // sending is a message that is not acknowledged.
 type sending struct {
 	p        *packets.Publish
 	released bool // PUBREC has come, PUBREL was sent
+	since    time.Time
 }
 
 const (
@@ -83,18 +85,18 @@ func (c *client) sleep(ctx context.Context, d time.Duration) {
 
 // open connects to a node, whichever, and goes on where the client was.
 func (c *client) open(ctx context.Context) (*link, error) {
-	return c.openAt(ctx, c.rng.IntN(len(c.w.nodes)))
+	return c.openAt(ctx, c.w.herd.node(c.rng, c.w.target.Nodes()))
 }
 
 func (c *client) openAt(ctx context.Context, node int) (*link, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := c.w.dial(dialCtx, node)
+	conn, err := c.w.target.DialContext(dialCtx, node)
 	if err != nil {
 		return nil, err
 	}
 	l := &link{
-		c: c, node: node, conn: conn, rec: c.w.rec.Conn(c.id, c.w.nodes[node]),
+		c: c, node: node, conn: conn, rec: c.w.rec.Conn(c.id, c.w.target.Name(node)),
 		done: make(chan struct{}), wake: make(chan struct{}, 1), pong: make(chan struct{}, 1),
 	}
 	ack, err := l.hello()
@@ -117,6 +119,7 @@ func (c *client) openAt(ctx context.Context, node int) (*link, error) {
 	c.w.wg.Go(l.read)
 	c.w.wg.Go(l.write)
 	for _, s := range c.inflight {
+		s.since = time.Now()
 		if s.released {
 			l.send(&packets.PubRel{PacketID: s.p.PacketID})
 			continue

@@ -10,8 +10,9 @@ import (
 
 // faults does to a cluster what a schedule says.
 type faults struct {
-	c   Target
-	rec *history.Recorder
+	c    Target
+	rec  *history.Recorder
+	herd *herd
 }
 
 // run does everything in a schedule, one after another.
@@ -44,8 +45,11 @@ func (f *faults) restart(i int) {
 
 // do does one step and undoes it.
 func (f *faults) do(ctx context.Context, s Step) {
-	a, b := s.Nodes[0], s.Nodes[1]
+	a, b := s.Nodes[0], s.Nodes[len(s.Nodes)-1]
 	detail := s.String()
+	if f.restarts(ctx, s, a, detail) || f.stalls(ctx, s, detail) || f.members(ctx, s, a, detail) || f.stores(ctx, s, detail) {
+		return
+	}
 	switch s.Kind {
 	case Kill:
 		f.kill(a, detail)
@@ -109,6 +113,12 @@ func (f *faults) do(ctx context.Context, s Step) {
 		f.delay(a, time.Duration(s.Size)*time.Millisecond)
 		sleep(ctx, s.For)
 		f.delay(a, 0)
+	case PacketLoss:
+		f.note(PacketLoss, detail, a)
+		f.c.(Lossy).PacketLoss(float64(s.Size) / 100)
+		sleep(ctx, s.For)
+		f.c.(Lossy).PacketLoss(0)
+		f.rec.Fault("heal", "", "")
 	case Loss:
 		f.note(Loss, detail, a)
 		f.c.Loss(float64(s.Size) / 100)
@@ -143,12 +153,6 @@ func (f *faults) do(ctx context.Context, s Step) {
 		sleep(ctx, s.For)
 		f.note("disk well", "", a)
 		f.c.(Disks).FullDisk(a, false)
-	case Pause:
-		f.note(Pause, detail, a)
-		f.c.Pause(a)
-		sleep(ctx, s.For)
-		f.note("resume", "", a)
-		f.c.Resume(a)
 	default:
 		panic(fmt.Sprintf("nemesis: no fault %q", s.Kind))
 	}
@@ -171,6 +175,7 @@ func (f *faults) delay(i int, d time.Duration) {
 // recover makes everything well again, and waits until all nodes serve.
 func (f *faults) recover() {
 	f.c.Heal()
+	f.herd.disperse()
 	for i := range f.c.Nodes() {
 		f.c.AwaitServing(i)
 	}

@@ -126,7 +126,7 @@ func (l *link) send(p packets.Packet) {
 }
 
 func (l *link) answer(p packets.Packet) {
-	if l.c.like.lazy && !l.c.w.settling.Load() {
+	if (l.c.like.lazy || l.c.like.mute) && !l.c.w.settling.Load() {
 		l.late = append(l.late, p)
 		return
 	}

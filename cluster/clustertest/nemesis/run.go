@@ -26,6 +26,9 @@ type Options struct {
 	// Wills is how long after the work wills may still come. Default 40 s, so that the checker takes those for lost that have not.
 	Wills time.Duration
 
+	// Store is the one that the nodes share, for the kinds that concern it.
+	Store *clustertest.SharedStorage
+
 	tamper tamper
 }
 
@@ -33,7 +36,7 @@ type Options struct {
 // test if the cluster does not recover, or somebody waits in vain.
 func Run(t testing.TB, c *clustertest.Cluster, o Options) history.History {
 	t.Helper()
-	return RunOn(t, simulated{c}, o)
+	return RunOn(t, newSimulated(c, o), o)
 }
 
 // RunOn is Run against anything that faults can happen to.
@@ -51,17 +54,21 @@ func RunOn(t testing.TB, c Target, o Options) history.History {
 		o.Wills = 40 * time.Second
 	}
 	rec := history.NewRecorder()
-	w := &workload{rec: rec, seed: o.Seed, tamper: o.tamper, pace: o.Pace, dial: c.DialContext}
-	for i := range c.Nodes() {
-		w.nodes = append(w.nodes, c.Name(i))
-	}
+	w := &workload{rec: rec, seed: o.Seed, tamper: o.tamper, pace: o.Pace, target: c}
+	finished := false
+	defer func() {
+		if !finished { // what does not work ends the test at once
+			keep(t, rec.History(), fmt.Sprintf("%s-unfinished", t.Name()))
+		}
+	}()
 	err := w.start(ctx)
 	defer w.end()
 	if err != nil {
+		finished = true
 		t.Errorf("seed %d: the clients could not begin: %v", o.Seed, err)
 		return rec.History()
 	}
-	f := &faults{c: c, rec: rec}
+	f := &faults{c: c, rec: rec, herd: &w.herd}
 	sleep(ctx, o.Lasts/4)
 	w.troubled.Store(len(o.Kinds) > 0)
 	began := time.Now()
@@ -73,6 +80,7 @@ func RunOn(t testing.TB, c Target, o Options) history.History {
 	if err := w.settle(ctx, 2*time.Minute, o.Wills); err != nil {
 		t.Errorf("seed %d: the cluster is well again, and %v", o.Seed, err)
 	}
+	finished = true
 	return rec.History()
 }
 
@@ -89,11 +97,18 @@ func Verify(t testing.TB, h history.History, name string, o history.Options) {
 	if err := r.Write(&text, h); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
-	file := filepath.Join(dir(), fmt.Sprintf("shoal-chaos-%s.jsonl", strings.ReplaceAll(name, "/", "-")))
+	t.Errorf("%s: %d violations; the history is in %s\n%s", name, len(r.Violations), keep(t, h, name), &text)
+}
+
+// keep leaves a history in a file, for the command cluster/history/check.
+func keep(t testing.TB, h history.History, name string) (file string) {
+	t.Helper()
+	file = filepath.Join(dir(), fmt.Sprintf("shoal-chaos-%s.jsonl", strings.ReplaceAll(name, "/", "-")))
 	if err := h.WriteFile(file); err != nil {
 		t.Errorf("%s: the history cannot be kept: %v", name, err)
 	}
-	t.Errorf("%s: %d violations; the history is in %s\n%s", name, len(r.Violations), file, &text)
+	t.Logf("%s: %d events are in %s", name, len(h), file)
+	return file
 }
 
 func dir() string {

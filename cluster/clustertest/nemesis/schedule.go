@@ -8,37 +8,6 @@ import (
 	"time"
 )
 
-// Kind is a kind of fault.
-type Kind string
-
-// The kinds of faults. Each lasts for a while and is undone then.
-const (
-	Kill      Kind = "kill"      // a node is killed, as by kill -9, and started again
-	Stop      Kind = "stop"      // a node is stopped gracefully, and started again
-	KillTwo   Kind = "kill-two"  // two nodes are killed one soon after the other: for clusters on disk
-	KillAll   Kind = "kill-all"  // all nodes are killed: for clusters on disk
-	Storm     Kind = "storm"     // a node is killed and started several times in a row
-	Partition Kind = "partition" // the nodes fall into two parts
-	OneWay    Kind = "one-way"   // nothing reaches one node from another
-	Bridge    Kind = "bridge"    // two nodes do not see each other, all others see both
-	Flaky     Kind = "flaky"     // a node is cut off and back again several times in a row
-	Pause     Kind = "pause"     // a node stands still, as under SIGSTOP, and goes on
-	Slow      Kind = "slow"      // what goes from or to a node takes its time
-	Loss      Kind = "loss"      // a share of all packets of gossip is lost
-	Reset     Kind = "reset"     // all streams between two nodes break
-	SlowDisk  Kind = "slow-disk" // a node's disk takes its time, or does not answer at all: for clusters on disk
-	Clock     Kind = "clock"     // a node's clock is set, and the node is killed and started again, mostly
-	FullDisk  Kind = "full-disk" // a node's disk has no room: for clusters on disk
-)
-
-// Kinds returns all kinds of faults that a cluster without disks must survive.
-func Kinds() []Kind {
-	return []Kind{Kill, Stop, Storm, Partition, OneWay, Bridge, Flaky, Pause, Slow, Loss, Reset, Clock}
-}
-
-// DiskKinds returns those that a cluster on disk must survive as well.
-func DiskKinds() []Kind { return []Kind{KillTwo, KillAll, SlowDisk, FullDisk} }
-
 // Step is one fault of a Schedule.
 type Step struct {
 	After time.Duration // since the step before was begun
@@ -72,51 +41,75 @@ func (s Schedule) String() string {
 // NewSchedule makes a schedule of faults of some kinds for so many nodes, that lasts about as long as said.
 func NewSchedule(seed uint64, nodes int, kinds []Kind, lasts time.Duration) Schedule {
 	rng := rand.New(rand.NewPCG(seed, 0x6e656d65736973))
-	between := func(least, most time.Duration) time.Duration {
-		return (least + time.Duration(rng.Int64N(int64(most-least)))).Round(time.Millisecond)
-	}
 	var s Schedule
 	for at := time.Duration(0); at < lasts && len(kinds) > 0; {
-		step := Step{Kind: kinds[rng.IntN(len(kinds))], After: between(200*time.Millisecond, 4*time.Second), Nodes: rng.Perm(nodes)}
-		step.For = between(100*time.Millisecond, 6*time.Second)
-		switch step.Kind {
-		case Storm, Flaky:
-			step.Size = 2 + rng.IntN(4)
-			step.For = between(100*time.Millisecond, 1500*time.Millisecond) // each time
-		case Slow:
-			step.Size = 1 + rng.IntN(400)
-		case SlowDisk:
-			step.Size = 1 + rng.IntN(400)
-			if rng.IntN(4) == 0 {
-				step.Size, step.For = noAnswer, between(6*time.Second, 10*time.Second)
-			}
-		case Clock:
-			step.Size = 1 + rng.IntN(7200)
-			if rng.IntN(2) == 0 {
-				step.Size = -step.Size
-			}
-		case Loss:
-			step.Size = 10 + rng.IntN(60)
-		case Partition:
-			if rng.IntN(4) == 0 {
-				step.For = between(15*time.Second, 20*time.Second) // so that streams time out
-			}
-		}
+		step := Step{Kind: kinds[rng.IntN(len(kinds))], After: between(rng, 200*time.Millisecond, 4*time.Second), Nodes: rng.Perm(nodes)}
+		step.For = between(rng, 100*time.Millisecond, 6*time.Second)
+		step.measure(rng)
 		s = append(s, step)
-		at += step.After + step.For*time.Duration(max(1, step.Size*boolInt(step.Kind == Storm || step.Kind == Flaky)))
+		at += step.After + step.For*time.Duration(max(1, step.times()))
 	}
 	return s
 }
 
-// noAnswer is how many milliseconds a disk takes that does not answer.
-const noAnswer = 1_000_000
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return (least + time.Duration(rng.Int64N(int64(most-least)))).Round(time.Millisecond)
+}
 
-func boolInt(b bool) int {
-	if b {
-		return 1
+// measure decides how much of its kind a step does, and for how long.
+func (s *Step) measure(rng *rand.Rand) {
+	const quickest, quick = 10 * time.Millisecond, 1500 * time.Millisecond
+	switch s.Kind {
+	case Storm, Flaky:
+		s.Size = 2 + rng.IntN(4)
+		s.For = between(rng, 100*time.Millisecond, quick) // each time
+	case QuickRestart, KillLeader:
+		s.For = between(rng, quickest, quick)
+	case MovedRestart:
+		s.Size = rng.IntN(3000)
+		s.For = between(rng, quickest, quick)
+	case CrashLoop:
+		s.Size = 3 + rng.IntN(8)
+		s.For = between(rng, quickest, quick)
+	case Slow:
+		s.Size = 1 + rng.IntN(400)
+	case SlowDisk:
+		s.Size = 1 + rng.IntN(400)
+		if rng.IntN(4) == 0 {
+			s.Size, s.For = noAnswer, between(rng, 6*time.Second, 10*time.Second)
+		}
+	case Clock:
+		s.Size = 1 + rng.IntN(7200)
+		if rng.IntN(2) == 0 {
+			s.Size = -s.Size
+		}
+	case Loss:
+		s.Size = 10 + rng.IntN(60)
+	case PacketLoss:
+		s.Size = 5 + rng.IntN(36)
+		s.For = between(rng, 2*time.Second, 8*time.Second)
+	case StoreCrash, StoreStall:
+		if rng.IntN(3) == 0 {
+			s.For = between(rng, 5*time.Second, 9*time.Second)
+		}
+	case Partition:
+		if rng.IntN(4) == 0 {
+			s.For = between(rng, 15*time.Second, 20*time.Second) // so that streams time out
+		}
+	}
+}
+
+// times is how often a step does in a row what it does; 0 if its Size is another measure.
+func (s *Step) times() int {
+	switch s.Kind {
+	case Storm, Flaky, CrashLoop:
+		return s.Size
 	}
 	return 0
 }
+
+// noAnswer is how many milliseconds a disk takes that does not answer.
+const noAnswer = 1_000_000
 
 // others returns all of n nodes but one.
 func others(n, one int) (list []int) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"net"
 	"time"
-
-	"github.com/shoalmq/shoal/cluster/clustertest"
 )
 
 // Target is what faults happen to. Run makes one of a clustertest.Cluster; one of processes, or machines, works with RunOn. Nodes count from 0. The
@@ -46,21 +44,41 @@ type Clocks interface {
 	SetClock(node int, offset time.Duration)
 }
 
-// simulated is a cluster in memory as a Target.
-type simulated struct{ *clustertest.Cluster }
-
-var (
-	_ Target = simulated{}
-	_ Disks  = simulated{}
-	_ Clocks = simulated{}
-)
-
-func (s simulated) Name(node int) string { return s.Node(node).Name }
-
-func (s simulated) Delay(from, to int, d time.Duration) {
-	s.Network().SetDelay(s.Name(from), s.Name(to), d)
+// Leaders is what a Target has that knows its leader, as the kinds PauseLeader and KillLeader need.
+type Leaders interface {
+	// Leader is -1 if there is none.
+	Leader() int
 }
 
-func (s simulated) Reset(a, b int) { s.Network().ResetStreams(s.Name(a), s.Name(b)) }
+// Lossy is what a Target has whose nodes' links can lose a share of everything, streams included, as the kind PacketLoss does.
+type Lossy interface {
+	PacketLoss(share float64)
+}
 
-func (s simulated) Loss(share float64) { s.Network().SetLoss(share) }
+// Wiper is what a Target has whose nodes can lose all that they have stored, as the kind Wipe does. The node is down.
+type Wiper interface {
+	Wipe(node int)
+}
+
+// Replacer is what a Target has whose nodes can be replaced by new ones, with other names, and be more or fewer.
+type Replacer interface {
+	// Replace starts a node with a new name, waits until it serves, and stops the one whose place it takes, for good. With remove an operator takes the old one
+	// out of the cluster then.
+	Replace(node int, remove bool)
+	// Grow starts one more, and waits until it serves; it is the last one from then on. Shrink stops the last one, for good.
+	Grow()
+	Shrink(remove bool)
+}
+
+// Stores is what a Target has whose nodes share a store that can fail.
+type Stores interface {
+	// CrashStore ends the store's server as kill -9 does, and StoreBack starts it again, with all that it had acknowledged.
+	CrashStore()
+	StoreBack()
+	// StallStore makes it stand still, or go on.
+	StallStore(stalled bool)
+	// EmptyStore removes everything that is in it.
+	EmptyStore()
+	// FillStore lets it refuse writes, or no longer.
+	FillStore(full bool)
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,8 @@ type profile struct {
 	pause          time.Duration // before it connects again, about
 	moves          float64       // how probable it is that an act ends the connection
 	lazy           bool          // acknowledges late
+	mute           bool          // acknowledges nothing of what it gets, until the end
+	patience       time.Duration // with what is not acknowledged, after which it connects anew; 0: as long as the connection lives
 	fickle         bool          // unsubscribes now and then
 }
 
@@ -42,8 +43,7 @@ type tamper func(clientID string, p packets.Packet, record func(packets.Packet))
 // workload is a population of clients.
 type workload struct {
 	rec    *history.Recorder
-	dial   func(ctx context.Context, node int) (net.Conn, error)
-	nodes  []string
+	target Target
 	seed   uint64
 	tamper tamper
 	pace   float64 // a longer one is a quieter workload
@@ -55,6 +55,7 @@ type workload struct {
 	wg       sync.WaitGroup
 	stop     context.CancelFunc
 	visitors context.CancelFunc
+	herd     herd
 }
 
 func (w *workload) newClient(id string, like profile) *client {
@@ -89,10 +90,10 @@ func (w *workload) populate() {
 		}
 		w.clients = append(w.clients, w.newClient(id, like))
 	}
-	// Publishers.
+	// Publishers. Two do not wait for long: they connect elsewhere and send again.
 	for i, like := range []profile{
-		{version: packets.V5, expiry: long, moves: 0.03},
-		{version: packets.V311, moves: 0.02},
+		{version: packets.V5, expiry: long, moves: 0.03, patience: 1500 * time.Millisecond},
+		{version: packets.V311, moves: 0.02, patience: 3 * time.Second},
 		{version: packets.V5, clean: true, moves: 0.02},
 		{version: packets.V311, clean: true, moves: 0.01},
 	} {
@@ -115,6 +116,7 @@ func (w *workload) populate() {
 	add("member0", profile{version: packets.V5, expiry: long, subs: sub(1, "$share/g/s/#"), moves: 0.02})
 	add("member1", profile{version: packets.V5, clean: true, subs: sub(1, "$share/g/s/#"), moves: 0.02})
 	add("member2", profile{version: packets.V311, subs: sub(2, "$share/g/s/#"), moves: 0.02})
+	add("mute", profile{version: packets.V5, clean: true, subs: sub(1, "$share/g/s/#"), moves: 0.1, pause: 2 * time.Second, mute: true})
 	add("whole", profile{version: packets.V5, expiry: long, subs: sub(2, "s/#")})
 	// Wills.
 	add("will0", profile{version: packets.V5, expiry: long, will: true, moves: 0.2, think: 500 * time.Millisecond})
@@ -134,7 +136,7 @@ func (w *workload) start(ctx context.Context) error {
 	w.wg.Go(func() {
 		rng := rand.New(rand.NewPCG(w.seed, 0x7669736974))
 		for n := 1; visits.Err() == nil; n++ {
-			w.visit(visits, n, rng.IntN(len(w.nodes)))
+			w.visit(visits, n, rng.IntN(w.target.Nodes()))
 			t := time.NewTimer(time.Second + time.Duration(rng.Int64N(int64(2*time.Second))))
 			select {
 			case <-t.C:
@@ -204,7 +206,7 @@ func (w *workload) settle(ctx context.Context, patience, wills time.Duration) er
 		return err
 	}
 	w.rec.Quiet()
-	for i := range w.nodes {
+	for i := range w.target.Nodes() {
 		w.visit(ctx, 1_000_000+i, i)
 	}
 	if err := w.still(ctx, patience); err != nil {
