@@ -217,7 +217,8 @@ func (s *SharedStorage) applyLate(bySpace map[string][]shoal.Op, fences map[stri
 	if lost {
 		return nil, fmt.Errorf("clustertest: commit: %w", away)
 	}
-	if stale, err = s.apply(bySpace, fences, call); away != nil {
+	stale, err = s.apply(bySpace, fences, call)
+	if away != nil {
 		return nil, fmt.Errorf("clustertest: commit: %w", away)
 	}
 	return stale, err

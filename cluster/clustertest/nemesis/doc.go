@@ -13,7 +13,8 @@
 // their connections, a shared group, clients that come back every moment, on a random node, that let their queue grow, acknowledge late, unsubscribe,
 // connect anew while the old connection is still there, have wills; and visitors who read the retained messages. They do what a
 // correct client does: they go on with their session when the broker has it and send again, with DUP, what was not
-// acknowledged. What they do and when follows from the seed.
+// acknowledged. Some do not wait long for an acknowledgement before they connect elsewhere, and one acknowledges nothing at all. What they do and when
+// follows from the seed.
 //
 // # The faults
 //
@@ -31,6 +32,9 @@
 // again, with the same kinds of faults:
 //
 //	CHAOS_SEED=7 go test ./cluster/clustertest/nemesis -run '^TestChaos$' -count=10 -failfast
+//
+// CHAOS_KINDS names the kinds of faults, with commas between. Some are not among those that are done else: houses_test.go says which, and what is broken
+// under them. CHAOS_NOT_YET adds all of these, and CHAOS_ALL lets TestEachFault do each kind in every house, where it does each in one.
 //
 // CHAOS_LOG names a file for the nodes' logs, CHAOS_DIR the directory that the clients' history is left in, for cluster/history/check. .ci/run runs seeds
 // that are new for half a minute, make chaos for as long as it is told.

@@ -37,14 +37,11 @@ const (
 
 	// Wipe kills a node, or stops it, and takes away all that it has stored before it is started again.
 	Wipe Kind = "wipe"
-	// Replace puts a new node with another name in the place of one, ReplaceAll in that of each, one after another; an operator removes the old ones. ReplaceOnly
-	// is ReplaceAll without that: the old nodes leave by themselves.
-	Replace     Kind = "replace"
-	ReplaceAll  Kind = "replace-all"
-	ReplaceOnly Kind = "replace-only"
-	// Resize adds two nodes and stops them for good, the operator removes them, and one of the others is killed. ResizeOnly does without the operator.
-	Resize     Kind = "resize"
-	ResizeOnly Kind = "resize-only"
+	// Replace puts a new node with another name in the place of one, ReplaceAll in that of each, one after another. The old ones say Farewell, one of three.
+	Replace    Kind = "replace"
+	ReplaceAll Kind = "replace-all"
+	// Resize adds two nodes, which say Farewell soon afterwards; then one of the others is killed, which the cluster must survive.
+	Resize Kind = "resize"
 
 	// What happens to a store that all nodes share: its server is killed and started again, with all that it had acknowledged; stands still; loses
 	// everything; refuses what is written.
@@ -59,7 +56,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Kill, Stop, Storm, Partition, OneWay, Bridge, Flaky, Pause, Slow, Loss, Reset, Clock,
 		QuickRestart, MovedRestart, CrashLoop, KillLeader, PauseLeader, PauseAll, PacketLoss,
-		Replace, ReplaceAll, ReplaceOnly, Resize, ResizeOnly,
+		Replace, ReplaceAll, Resize,
 	}
 }
 

@@ -9,21 +9,21 @@ import (
 func (f *faults) members(ctx context.Context, s Step, a int, detail string) bool {
 	switch s.Kind {
 	case Replace:
-		f.replace(ctx, []int{a}, true, s.For, detail)
-	case ReplaceAll, ReplaceOnly:
-		f.replace(ctx, s.Nodes, s.Kind == ReplaceAll, s.For, detail)
-	case Resize, ResizeOnly:
-		f.resize(ctx, a, s.Kind == Resize, s.For, detail)
+		f.replace(ctx, []int{a}, Farewell(s.Size), s.For, detail)
+	case ReplaceAll:
+		f.replace(ctx, s.Nodes, Farewell(s.Size), s.For, detail)
+	case Resize:
+		f.resize(ctx, a, Farewell(s.Size), s.For, detail)
 	default:
 		return false
 	}
 	return true
 }
 
-func (f *faults) replace(ctx context.Context, nodes []int, remove bool, pause time.Duration, detail string) {
+func (f *faults) replace(ctx context.Context, nodes []int, how Farewell, pause time.Duration, detail string) {
 	for _, i := range nodes {
 		f.note(Replace, detail, i)
-		f.c.(Replacer).Replace(i, remove)
+		f.c.(Replacer).Replace(i, how)
 		f.note("replaced", "", i)
 		f.allServe()
 		sleep(ctx, pause)
@@ -31,7 +31,7 @@ func (f *faults) replace(ctx context.Context, nodes []int, remove bool, pause ti
 }
 
 // resize makes the cluster one of two nodes more, and one of as many as before, which must then survive the loss of a node.
-func (f *faults) resize(ctx context.Context, a int, remove bool, pause time.Duration, detail string) {
+func (f *faults) resize(ctx context.Context, a int, how Farewell, pause time.Duration, detail string) {
 	for range 2 {
 		f.note(Resize, detail, a)
 		f.c.(Replacer).Grow()
@@ -39,7 +39,7 @@ func (f *faults) resize(ctx context.Context, a int, remove bool, pause time.Dura
 	sleep(ctx, pause)
 	for range 2 {
 		f.note(Resize, "shrink", a)
-		f.c.(Replacer).Shrink(remove)
+		f.c.(Replacer).Shrink(how)
 	}
 	f.allServe()
 	f.kill(a, detail)

@@ -88,6 +88,8 @@ func (s *Step) measure(rng *rand.Rand) {
 	case PacketLoss:
 		s.Size = 5 + rng.IntN(36)
 		s.For = between(rng, 2*time.Second, 8*time.Second)
+	case Replace, ReplaceAll, Resize:
+		s.Size = rng.IntN(int(farewells))
 	case StoreCrash, StoreStall:
 		if rng.IntN(3) == 0 {
 			s.For = between(rng, 5*time.Second, 9*time.Second)

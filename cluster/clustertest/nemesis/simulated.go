@@ -126,18 +126,21 @@ func (s *simulated) Leader() int {
 	return slices.Index(s.there, leader)
 }
 
-func (s *simulated) Replace(node int, remove bool) {
+func (s *simulated) Replace(node int, how Farewell) {
 	added := s.c.Add()
 	s.mu.Lock()
 	old := s.there[node]
 	s.there[node] = added
 	s.mu.Unlock()
-	s.leave(old, remove)
+	s.leave(old, how)
 }
 
-func (s *simulated) leave(old int, remove bool) {
+func (s *simulated) leave(old int, how Farewell) {
+	if how == Leaves {
+		s.c.Node(old).Cluster().LeaveOnClose()
+	}
 	s.c.Stop(old)
-	if remove {
+	if how == Removed {
 		s.c.Remove(old)
 	}
 }
@@ -149,12 +152,12 @@ func (s *simulated) Grow() {
 	s.there = append(s.there, added)
 }
 
-func (s *simulated) Shrink(remove bool) {
+func (s *simulated) Shrink(how Farewell) {
 	s.mu.Lock()
 	old := s.there[len(s.there)-1]
 	s.there = s.there[:len(s.there)-1]
 	s.mu.Unlock()
-	s.leave(old, remove)
+	s.leave(old, how)
 }
 
 var (

@@ -60,14 +60,24 @@ type Wiper interface {
 	Wipe(node int)
 }
 
+// Farewell is how a node goes that does not come back. Each is graceful.
+type Farewell int
+
+// The ways of leaving a cluster.
+const (
+	Stopped   Farewell = iota // it is stopped as for a restart
+	Removed                   // it is stopped, and an operator takes it out of the cluster
+	Leaves                    // it says that it leaves for good
+	farewells                 // how many there are
+)
+
 // Replacer is what a Target has whose nodes can be replaced by new ones, with other names, and be more or fewer.
 type Replacer interface {
-	// Replace starts a node with a new name, waits until it serves, and stops the one whose place it takes, for good. With remove an operator takes the old one
-	// out of the cluster then.
-	Replace(node int, remove bool)
-	// Grow starts one more, and waits until it serves; it is the last one from then on. Shrink stops the last one, for good.
+	// Replace starts a node with a new name, waits until it serves, and ends the one whose place it takes.
+	Replace(node int, how Farewell)
+	// Grow starts one more, and waits until it serves; it is the last one from then on. Shrink ends the last one.
 	Grow()
-	Shrink(remove bool)
+	Shrink(how Farewell)
 }
 
 // Stores is what a Target has whose nodes share a store that can fail.
