@@ -354,27 +354,21 @@ func (n *clusterNode) isStray(s *session) bool {
 	return !arrives && !n.state.isHome(n.self.Name, s.clientID)
 }
 
-// leaveFor notes that another node is the session's home: nothing that becomes of it here is told, or kept, any more. The caller
-// holds s.mu.
-func (s *session) leaveFor() {
-	if s.enter(phaseElsewhere) {
-		s.durable = false
-		s.b.journal.replication.drop(s)
-	}
-}
-
-// disown is leaveFor for a caller that does not hold s.mu.
+// disown notes that another node is the session's home. What waits here for being kept goes on waiting, and so does what must not be sent before it is: the
+// connection is still there, and its client would have twice what it gets now.
 func (s *session) disown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.leaveFor()
+	s.enter(phaseElsewhere)
 }
 
 // abandon ends a session here without a word to anybody: it lives on elsewhere.
 func (s *session) abandon() {
 	c := s.letGo()
 	s.mu.Lock()
-	s.leaveFor()
+	s.enter(phaseElsewhere)
+	s.durable = false
+	s.b.journal.replication.drop(s)
 	if s.will != nil {
 		s.will.stop()
 	}
