@@ -220,6 +220,9 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 	s := b.newSession(in.id)
 	s.enter(phaseAdopting)
 	s.expiry, s.epoch, s.adopted = in.kept.expiry, in.owner.epoch, in.owner.since
+	if s.maker = in.owner.maker; !s.maker.known {
+		s.maker = in.kept.maker
+	}
 	s.fence, s.adoptedEarlier = in.owner.fence(), in.owner.earlier
 	s.away = b.now()
 	if in.kept.away != 0 {

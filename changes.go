@@ -125,6 +125,7 @@ const (
 	changedEntries
 	changedProgress // what was sent, released and ended
 	changedReceived
+	changedMaker // comes with what is known of the session itself
 )
 
 // session appends the changes of a session. The caller holds s.mu.
@@ -155,6 +156,7 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 	set(changedEntries, len(ch.entries) > 0)
 	set(changedProgress, ch.sent > 0 || len(ch.released) > 0 || len(ch.ended) > 0)
 	set(changedReceived, len(ch.received) > 0)
+	set(changedMaker, ch.meta && s.maker.known)
 	c.buf = codec.AppendUint(codec.AppendString(c.buf, s.clientID), s.epoch)
 	c.buf = append(c.buf, has)
 	if ch.over != 0 {
@@ -162,6 +164,9 @@ func (c *changeEncoder) session(s *session, ch *sessionChanges) {
 	}
 	if ch.meta {
 		c.buf = appendMeta(c.buf, s)
+	}
+	if has&changedMaker != 0 {
+		c.buf = s.maker.append(c.buf)
 	}
 	if len(ch.subs) > 0 {
 		c.buf = codec.AppendUint(c.buf, uint64(len(ch.subs)))

@@ -23,7 +23,7 @@ var metaKey = []byte{'m'}
 
 // metaOp is the change that logMeta makes. The caller holds s.mu.
 func (s *session) metaOp() Op {
-	return Op{Space: sessionSpace(s.clientID), Key: metaKey, Value: appendMeta(newRecord(), s)}
+	return Op{Space: sessionSpace(s.clientID), Key: metaKey, Value: s.maker.append(appendMeta(newRecord(), s))}
 }
 
 // writeWhole makes the Space hold what the session is now, in one step. The caller holds s.mu.
@@ -84,7 +84,7 @@ func (l *keptLoader) read(key, value []byte) error {
 	switch {
 	case bytes.Equal(key, metaKey):
 		l.some = true
-		l.kept.expiry, l.kept.away = r.Uint32(), int64(r.Uint())
+		l.kept.expiry, l.kept.away, l.kept.maker = r.Uint32(), int64(r.Uint()), readLateMaker(r)
 	case key[0] == 'p' && len(key) == 9: // before "q" in the order of keys
 		l.entries[binary.BigEndian.Uint64(key[1:])] = &core.Entry{PacketID: uint16(r.Uint()), State: core.State(r.Byte())}
 	case key[0] == 'q' && len(key) == 9:

@@ -266,14 +266,20 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	w := newWill(b, c, p, e.Will)
 	var epoch uint64
 	old := b.sessions.get(p.ClientID)
+	if old != nil && !old.madeBy().admits(c.maker()) {
+		return errNotYours
+	}
 	if b.cluster != nil {
 		defer func() {
 			if err != nil && w != nil && w.epoch != 0 {
 				b.cluster.willDone(p.ClientID, w.epoch) // of a connection that never came to be
 			}
 		}()
-		if epoch, old, err = b.cluster.claim(ctx, p.ClientID, p.CleanStart, e.SessionExpiryInterval, w); err != nil {
+		if epoch, old, err = b.cluster.claim(ctx, p.ClientID, c.maker(), p.CleanStart, e.SessionExpiryInterval, w); err != nil {
 			return refusal(err, packets.ServerUnavailable)
+		}
+		if old != nil && !old.madeBy().admits(c.maker()) { // it was with a store that all nodes share, and the cluster knew nothing of it
+			return errNotYours
 		}
 	}
 	s, present, err := b.takeSession(ctx, p.ClientID, old, p.CleanStart)
@@ -301,6 +307,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	}
 	s.stopExpiry()
 	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
+	if !s.maker.known {
+		s.maker = c.maker()
+	}
 	if b.cluster != nil {
 		c.since = b.cluster.moments.next()
 	}

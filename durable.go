@@ -87,7 +87,7 @@ func (s *session) logMeta() {
 	}
 }
 
-// appendMeta appends the Session Expiry Interval and when the client went away, in Unix seconds, 0 while it is there. The caller holds s.mu.
+// appendMeta appends the Session Expiry Interval, and when the client went away, in Unix seconds, 0 while it is there. The caller holds s.mu.
 func appendMeta(b []byte, s *session) []byte {
 	var away int64
 	if s.conn == nil && !s.away.IsZero() {

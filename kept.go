@@ -17,6 +17,7 @@ import (
 type keptSession struct {
 	gen      uint64 // it may be changed while this is agreed.gen; else a copy is
 	expiry   uint32
+	maker    maker             // as it came with a change, or from a store; what is agreed is the owner's
 	away     int64             // Unix seconds; 0 while the client is connected
 	subs     map[string][]byte // by filter, encoded
 	entries  []core.Entry      // by number; without message where they have ended
@@ -63,7 +64,7 @@ func (a *agreed) change(id string) *keptSession {
 		return k
 	}
 	own := &keptSession{
-		gen: a.gen, expiry: k.expiry, away: k.away, subs: maps.Clone(k.subs), entries: slices.Clone(k.entries), gone: k.gone, top: k.top,
+		gen: a.gen, expiry: k.expiry, away: k.away, maker: k.maker, subs: maps.Clone(k.subs), entries: slices.Clone(k.entries), gone: k.gone, top: k.top,
 		doubt: k.doubt, claimed: k.claimed, noted: k.noted, received: maps.Clone(k.received),
 	}
 	a.kept[id] = own
@@ -121,6 +122,11 @@ func (a *agreed) applyChanges(node string, r *codec.Reader) error {
 			continue
 		}
 		k.apply(has, epoch, d, func(e *core.Entry) { a.had(id, e) }, func(packetID uint16, moment uint64) { a.origins.over(id, exchangeKey{packetID: packetID}, moment) })
+		if !o.maker.known && k.maker.known { // a store knew it that the cluster began with
+			next := *o
+			next.maker = k.maker
+			a.owners[id] = &next
+		}
 	}
 	return r.Err()
 }
@@ -136,6 +142,9 @@ func (k *keptSession) apply(has byte, epoch uint64, d *changeDecoder, came func(
 		} else if epoch >= k.claimed {
 			k.claimed = 0
 		}
+	}
+	if has&changedMaker != 0 {
+		k.maker = readMaker(r)
 	}
 	if has&changedSubs != 0 {
 		for range r.Count() {

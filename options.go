@@ -34,6 +34,7 @@ type config struct {
 	durabilities        Durabilities
 	rateLimits          RateLimits
 	flapping            *Flapping
+	anyPrincipal        bool
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
 

@@ -21,22 +21,30 @@ func (a *agreed) claim(node string, r *codec.Reader) any {
 	id := r.String()
 	will := append([]byte(nil), r.Bytes()...)
 	cleanStart := r.Bool()
+	by := readLateMaker(r)
 	if r.Err() != nil {
 		return r.Err()
 	}
 	a.mu.Lock()
+	if o := a.owners[id]; o != nil && o.refuses(by) {
+		a.mu.Unlock()
+		return errNotYours
+	}
 	a.epoch++
 	o := a.owners[id]
 	if o == nil {
 		o = &owner{}
 	}
 	// Readers hold no lock while they look at an owner, so it is replaced, not changed.
-	next := &owner{node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since, earlier: o.earlier, due: o.due}
+	next := &owner{maker: o.maker, node: node, home: o.home, epoch: a.epoch, settled: o.settled, since: o.since, earlier: o.earlier, due: o.due}
 	if o.will != nil && (cleanStart || willDelay(o.will) == 0) {
 		next.due = o.withDue() // the connection ends now, if it has not; another connection makes only a will void that waits
 	}
 	if len(will) > 0 {
 		next.will = will
+	}
+	if o.home == "" { // else the session of somebody who is not known may be there
+		next.maker = by
 	}
 	a.owners[id] = next
 	if o.home == node { // else it cannot be sent anything before the session has moved
@@ -129,6 +137,9 @@ func (o *owner) withDue() []dueWill {
 	}
 	return append(slices.Clone(o.due), d)
 }
+
+// refuses reports whether there is a session of somebody else's than by.
+func (o *owner) refuses(by maker) bool { return o.home != "" && !o.maker.admits(by) }
 
 // empty reports whether there is nothing to be remembered of a client.
 func (o *owner) empty() bool { return o.node == "" && o.home == "" && o.will == nil && len(o.due) == 0 }
@@ -304,7 +315,7 @@ func appendOwner(b []byte, id string, o *owner) []byte {
 		b = codec.AppendString(codec.AppendUint(b, d.epoch), d.node)
 		b = codec.AppendBool(codec.AppendBytes(b, d.will), d.adopted)
 	}
-	return b
+	return o.maker.append(b)
 }
 
 func readOwner(r *codec.Reader) (id string, o *owner) {
@@ -319,6 +330,7 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 	for range r.Count() {
 		o.due = append(o.due, dueWill{r.Uint(), r.String(), append([]byte(nil), r.Bytes()...), r.Bool()})
 	}
+	o.maker = readLateMaker(r)
 	return id, o
 }
 

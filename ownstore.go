@@ -12,7 +12,7 @@ type ownStore struct{ log *storeLog }
 var _ sessionStore = (*ownStore)(nil)
 
 func (o *ownStore) meta(s *session) {
-	o.log.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: appendMeta(newRecord(), s)})
+	o.log.write(Op{Space: spaceSessions, Key: []byte(s.clientID), Value: s.maker.append(appendMeta(newRecord(), s))})
 }
 
 func (o *ownStore) whole(s *session) {

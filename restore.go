@@ -54,6 +54,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 	type meta struct {
 		id     string
 		expiry uint32
+		maker  maker
 		away   int64
 	}
 	var metas []meta
@@ -62,7 +63,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		metas = append(metas, meta{id: string(key), expiry: r.Uint32(), away: int64(r.Uint())})
+		metas = append(metas, meta{id: string(key), expiry: r.Uint32(), away: int64(r.Uint()), maker: readLateMaker(r)})
 		return r.Err()
 	})
 	if err != nil {
@@ -71,7 +72,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 	now := b.now()
 	for _, m := range metas {
 		s := b.newSession(m.id)
-		s.expiry, s.durable, s.away = m.expiry, true, now
+		s.expiry, s.maker, s.durable, s.away = m.expiry, m.maker, true, now
 		if m.away != 0 {
 			s.away = time.Unix(m.away, 0)
 		}

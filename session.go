@@ -29,6 +29,7 @@ type session struct {
 	conn      *conn         // nil while away
 	cleared   chan struct{} // made when the session ends here, closed when its subscriptions no longer match
 	expiry    uint32
+	maker     maker
 	epoch     uint64 // of the ownership, in a cluster
 	durable   bool   // the journal keeps it; see setDurable
 	storing   bool   // QoS 2 messages wait until they are kept

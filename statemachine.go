@@ -61,6 +61,7 @@ type route struct {
 type owner struct {
 	node  string // where the client is connected, or was last; "" when that node was lost
 	home  string // where its session is; "" for nowhere
+	maker maker  // of the session
 	epoch uint64
 	will  []byte // encoded, nil for none
 	// adopter is the node that publishes the will of a lost node's client; "" when there is none to publish.

@@ -48,9 +48,9 @@ func request(kind byte) []byte { return append(newRecord(), kind) }
 
 // claim makes this node the owner of a client and brings its session here, if it is elsewhere and not to be discarded. It returns the session, nil if
 // there is none. The caller has the local claim on the ClientID.
-func (n *clusterNode) claim(ctx context.Context, id string, cleanStart bool, expiry uint32, w *will) (epoch uint64, s *session, err error) {
+func (n *clusterNode) claim(ctx context.Context, id string, by maker, cleanStart bool, expiry uint32, w *will) (epoch uint64, s *session, err error) {
 	cmd := codec.AppendString(command(cmdClaim), id)
-	cmd = codec.AppendBool(codec.AppendBytes(cmd, encodeWill(w, expiry)), cleanStart)
+	cmd = by.append(codec.AppendBool(codec.AppendBytes(cmd, encodeWill(w, expiry)), cleanStart))
 	result, err := n.c.Propose(ctx, cmd)
 	if err != nil {
 		return 0, nil, fmt.Errorf("claim client: %w", err)

@@ -54,7 +54,7 @@ func Cases() []Case {
 	var all []Case
 	for _, some := range [][]Case{
 		connectCases(), publishCases(), flowCases(), subscribeCases(), retainedCases(), sharedCases(), sessionCases(), willCases(),
-		heardOutCases(), packetSizeCases(), malformedCases(), refusedCases(), capabilityCases(), enhancedCases(),
+		heardOutCases(), packetSizeCases(), belongingCases(), malformedCases(), refusedCases(), capabilityCases(), enhancedCases(),
 		byteCases(), versionCases(),
 	} {
 		all = append(all, some...)
