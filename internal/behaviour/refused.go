@@ -132,7 +132,7 @@ func allFields(c *context) {
 		c.code(packets.BadUserNameOrPassword, mqtttest.Expect[*packets.ConnAck](cl).ReasonCode)
 		cl.ExpectClosed()
 		empty := c.dial(i, v) // present and empty
-		empty.SendRaw(rawConnect(v, 0xc2, "", text("c"), text(""), text("")))
+		empty.SendRaw(rawConnect(v, 0xc2, "", text("empty"), text(""), text(""))) // a ClientID of its own: "c" is ann's
 		c.code(packets.Success, mqtttest.Expect[*packets.ConnAck](empty).ReasonCode)
 		empty.Disconnect()
 	}
