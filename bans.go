@@ -167,6 +167,9 @@ func (ban *Ban) refusal() *Error {
 
 // remoteIP is where a connection comes from, invalid where that is no IP address.
 func remoteIP(a net.Addr) netip.Addr {
+	if a == nil {
+		return netip.Addr{}
+	}
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.AddrPort().Addr().Unmap().WithZone("")
 	}
@@ -178,7 +181,7 @@ func remoteIP(a net.Addr) netip.Addr {
 
 // checkBans refuses a CONNECT whose client is banned, as far as is known before authentication.
 func (c *conn) checkBans(p *packets.Connect) error {
-	if ban := c.b.bans.find(p.ClientID, p.UserName.Value, remoteIP(c.nc.RemoteAddr()), time.Now()); ban != nil {
+	if ban := c.b.bans.find(p.ClientID, p.UserName.Value, remoteIP(c.remote), time.Now()); ban != nil {
 		return ban.refusal()
 	}
 	return nil
@@ -192,7 +195,7 @@ type identity struct {
 
 // banned returns the ban of a client that has a Principal.
 func (c *conn) banned() *Ban {
-	return c.b.bans.find(c.clientID, c.principal.Name, remoteIP(c.nc.RemoteAddr()), time.Now())
+	return c.b.bans.find(c.clientID, c.principal.Name, remoteIP(c.remote), time.Now())
 }
 
 // kickBanned ends a connection whose client was banned while it connected.
@@ -222,7 +225,7 @@ func (b *Broker) disconnectBanned(ban *Ban) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for c := range b.conns {
-		if ban.Address.IsValid() && ban.Address.Contains(remoteIP(c.nc.RemoteAddr())) {
+		if ban.Address.IsValid() && ban.Address.Contains(remoteIP(c.remote)) {
 			c.kick(ban.kick())
 			continue
 		}
@@ -242,7 +245,7 @@ func (b *Broker) disconnectAllBanned() {
 		if who == nil {
 			continue
 		}
-		if ban := b.bans.find(who.clientID, who.principal.Name, remoteIP(c.nc.RemoteAddr()), now); ban != nil {
+		if ban := b.bans.find(who.clientID, who.principal.Name, remoteIP(c.remote), now); ban != nil {
 			c.kick(ban.kick())
 		}
 	}

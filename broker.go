@@ -250,9 +250,10 @@ func (b *Broker) Ready(ctx context.Context) error {
 // Addrs returns the addresses of the listeners, in the order of WithListen and then WithListener.
 func (b *Broker) Addrs() []net.Addr {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	addrs := make([]net.Addr, len(b.listeners))
-	for i, l := range b.listeners {
+	listeners := slices.Clone(b.listeners)
+	b.mu.Unlock()
+	addrs := make([]net.Addr, len(listeners))
+	for i, l := range listeners {
 		addrs[i] = l.Addr()
 	}
 	return addrs
@@ -308,19 +309,19 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 		_ = nc.Close()
 		return
 	}
-	if !c.underLimits() {
-		b.mu.Unlock()
-		_ = nc.Close()
-		return
-	}
 	b.conns[c] = struct{}{}
 	b.wg.Add(1)
 	b.mu.Unlock()
-	b.metrics.opened()
 	go func() {
 		defer b.wg.Done()
-		c.run()
-		b.metrics.open.Add(-1)
+		if c.begin() {
+			b.metrics.opened()
+			c.run()
+			b.metrics.open.Add(-1)
+		} else {
+			close(c.stopped)
+			_ = nc.Close()
+		}
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -26,6 +27,7 @@ type conn struct {
 	rd       *wire.Reader
 	listener string
 	started  time.Time
+	remote   net.Addr // nil until it is known; changed under b.mu
 	// durability is what the listener has for what says nothing else.
 	durability Durability
 
@@ -121,8 +123,18 @@ func (c *conn) run() {
 		c.observeDisconnect(end)
 		c.b.log.Debug("client disconnected", "client_id", c.clientID, "code", end.code.String(), "error", end.err)
 	} else if end.err != nil && !errors.Is(end.err, io.EOF) {
-		c.b.log.Debug("connection ended before it was accepted", "remote", c.nc.RemoteAddr().String(), "error", end.err)
+		c.b.log.Debug("connection ended before it was accepted", "remote", fmt.Sprint(c.remote), "error", end.err)
 	}
+}
+
+// begin asks where the connection comes from, which one that is the embedder's may have to wait for, and counts it. It reports false if it is to be closed at once.
+func (c *conn) begin() bool {
+	c.setDeadline(c.started.Add(c.b.limits.ConnectTimeout))
+	remote := c.nc.RemoteAddr()
+	c.b.mu.Lock()
+	c.remote = remote
+	c.b.mu.Unlock()
+	return c.underLimits()
 }
 
 // guarded is serve with panics, which only user code called from here can cause, turned into the end of this connection. User code that
@@ -140,10 +152,7 @@ func (c *conn) guarded() (end ended) {
 var errPanic = errors.New("shoal: panic while serving the client")
 
 func (c *conn) serve() ended {
-	if err := c.nc.SetReadDeadline(c.started.Add(c.b.limits.ConnectTimeout)); err != nil {
-		return ended{code: packets.UnspecifiedError, err: err}
-	}
-	if k := c.order.Load(); k != nil { // whose deadline this one has replaced
+	if k := c.order.Load(); k != nil {
 		return ended{code: k.code, err: errGone}
 	}
 	if t, ok := c.nc.(*tls.Conn); ok {
@@ -301,7 +310,7 @@ func (c *conn) observeDisconnect(end ended) {
 
 func (c *conn) info() ClientInfo {
 	return ClientInfo{
-		ClientID: c.clientID, Principal: c.principal, Version: c.version, RemoteAddr: c.nc.RemoteAddr(), Listener: c.listener,
+		ClientID: c.clientID, Principal: c.principal, Version: c.version, RemoteAddr: c.remote, Listener: c.listener,
 	}
 }
 

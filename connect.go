@@ -199,7 +199,7 @@ func (c *conn) checkConnect(p *packets.Connect) error {
 func (c *conn) authenticate(ctx context.Context, p *packets.Connect) (*Principal, error) {
 	cr := &Credentials{
 		ClientID: p.ClientID, UserName: p.UserName.Value, HasUserName: p.UserName.Set, Password: p.Password,
-		HasPassword: p.Password != nil, Version: p.ProtocolVersion, CleanStart: p.CleanStart, RemoteAddr: c.nc.RemoteAddr(),
+		HasPassword: p.Password != nil, Version: p.ProtocolVersion, CleanStart: p.CleanStart, RemoteAddr: c.remote,
 		Listener: c.listener, UserProperties: p.Properties.UserProperties,
 	}
 	switch t := c.nc.(type) {

@@ -209,7 +209,7 @@ func (l *connLimits) admit(c *conn, now time.Time) bool {
 	defer l.mu.Unlock()
 	listener := l.listener(c.listener)
 	var address *counter
-	if ip := remoteIP(c.nc.RemoteAddr()); ip.IsValid() && !l.cfg.Address.isZero() {
+	if ip := remoteIP(c.remote); ip.IsValid() && !l.cfg.Address.isZero() {
 		bits := ip.BitLen()
 		if ip.Is6() {
 			bits = 64

@@ -7,8 +7,9 @@ import (
 )
 
 // Shutdown drains the broker: it stops accepting, tells its clients to go (a v5 client in a cluster: where to), at a pace if they have another
-// node to go to (see Drain), stores what must last, leaves the cluster and returns when the process may be killed. When ctx ends first, what is left is cut off and ctx's error
-// returned. Calling it again waits for the first call, or for ctx.
+// node to go to (see Drain), stores what must last, leaves the cluster and returns when the process may be killed. When ctx ends first, what is left is cut off
+// and ctx's error returned, at the latest cutOffTime after that: if something is stuck that the embedder has provided, such as a hook, an authenticator or a
+// store, the rest of the work goes on when it returns. Calling it again waits for the first call, or for ctx. A hook may call it, with a ctx that ends.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Lock()
 	switch b.state {
@@ -20,24 +21,38 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		return b.stopErr
 	case stateDraining, stateStopped:
 		b.mu.Unlock()
-		select {
-		case <-b.stopped:
-			return b.stopErr
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return b.awaitStopped(ctx, 0)
 	}
 	b.state = stateDraining
 	close(b.hurry)
 	b.mu.Unlock()
 
-	b.closeListeners()
-	err := b.drain(ctx)
-	b.mu.Lock()
-	b.state, b.stopErr = stateStopped, err
-	b.mu.Unlock()
-	close(b.stopped)
-	return err
+	go func() {
+		b.closeListeners()
+		err := b.drain(ctx)
+		b.mu.Lock()
+		b.state, b.stopErr = stateStopped, err
+		b.mu.Unlock()
+		close(b.stopped)
+	}()
+	return b.awaitStopped(ctx, cutOffTime)
+}
+
+// awaitStopped returns when the broker has stopped, or a while after ctx has ended.
+func (b *Broker) awaitStopped(ctx context.Context, cutOff time.Duration) error {
+	select {
+	case <-b.stopped:
+		return b.stopErr
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(cutOff)
+	defer timer.Stop()
+	select {
+	case <-b.stopped:
+		return b.stopErr
+	case <-timer.C:
+		return ctx.Err()
+	}
 }
 
 // closeUnstarted closes what the broker was given to close, though it was never started.
@@ -76,6 +91,9 @@ func (b *Broker) drain(ctx context.Context) error {
 	}
 	b.retained.stop()
 	b.kill()
+	for _, c := range b.allConns() {
+		c.waits.end()
+	}
 	done := make(chan struct{})
 	go func() {
 		b.wg.Wait()
@@ -89,11 +107,9 @@ func (b *Broker) drain(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		b.mu.Lock()
-		for c := range b.conns {
-			_ = c.nc.Close()
+		for _, c := range b.allConns() {
+			go func() { _ = c.nc.Close() }() // it may be a method of the embedder's
 		}
-		b.mu.Unlock()
 		<-done
 		err = errors.Join(err, ctx.Err())
 	}

@@ -131,7 +131,7 @@ func allFields(c *context) {
 		cl.SendRaw(rawConnect(v, 0xc6, "", text("c"), props(""), text("ann"), text(password), text("ann"), text("gone")))
 		c.code(packets.BadUserNameOrPassword, mqtttest.Expect[*packets.ConnAck](cl).ReasonCode)
 		cl.ExpectClosed()
-		empty := c.dial(i, v) // present and empty
+		empty := c.dial(i, v)                                                     // present and empty
 		empty.SendRaw(rawConnect(v, 0xc2, "", text("empty"), text(""), text(""))) // a ClientID of its own: "c" is ann's
 		c.code(packets.Success, mqtttest.Expect[*packets.ConnAck](empty).ReasonCode)
 		empty.Disconnect()

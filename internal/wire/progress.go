@@ -51,48 +51,62 @@ func (p *progress) end() {
 }
 
 func (p *progress) look() {
+	if p.hasMoved() {
+		_ = p.extend() // fails only on a closed connection, which the write tells
+	}
+}
+
+// hasMoved reports whether the peer has taken anything since it was asked last.
+func (p *progress) hasMoved() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.writing {
-		return
+		return false
 	}
 	n := unsent(p.socket)
-	if n < p.unsent {
-		_ = p.extend() // fails only on a closed connection, which the write tells
-	}
+	moved := n < p.unsent
 	p.unsent = n
 	p.timer.Reset(p.timeout / looks)
+	return moved
 }
 
-// moved notes that a piece was written, or is about to be.
-func (p *progress) moved() error {
+// extend moves the deadline on, because a piece was written, or is about to be. No lock is held while the connection, which may be anybody's, is called.
+func (p *progress) extend() error {
+	for {
+		at := p.due()
+		if at.IsZero() {
+			return nil
+		}
+		if !time.Now().Before(at) {
+			return os.ErrDeadlineExceeded
+		}
+		if err := p.nc.SetWriteDeadline(at); err != nil {
+			return err
+		}
+		if !p.due().Before(at) { // else everything was made to end meanwhile
+			return nil
+		}
+	}
+}
+
+// due is when the peer must have taken something more; zero for never.
+func (p *progress) due() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.extend()
-}
-
-// extend moves the deadline on. The caller holds p.mu.
-func (p *progress) extend() error {
 	at := p.until
 	if p.timeout > 0 {
 		if next := time.Now().Add(p.timeout); at.IsZero() || next.Before(at) {
 			at = next
 		}
 	}
-	if at.IsZero() {
-		return nil
-	}
-	if !time.Now().Before(at) {
-		return os.ErrDeadlineExceeded
-	}
-	return p.nc.SetWriteDeadline(at)
+	return at
 }
 
 // finish makes everything end at a time.
 func (p *progress) finish(at time.Time) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.until = at
+	p.mu.Unlock()
 	_ = p.nc.SetWriteDeadline(at) // fails only on a closed connection, which the write tells
 }
 

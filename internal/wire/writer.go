@@ -63,7 +63,7 @@ func (w *Writer) WriteAll(batch *outbox.Batch) error {
 	w.watch.begin()
 	defer w.watch.end()
 	for len(batch.Bytes) > 0 {
-		if err := w.watch.moved(); err != nil {
+		if err := w.watch.extend(); err != nil {
 			return err
 		}
 		var n int
