@@ -52,6 +52,7 @@ type Broker struct {
 	sys        *sysTree          // nil: turned off
 	dropEvents chan DroppedEvent // nil: nobody listens
 	authzEpoch atomic.Uint32     // changes when cached decisions become void
+	recheck    chan struct{}     // see rights.go
 
 	origin  uint64        // names this run of the broker in message IDs
 	numbers atomic.Uint64 // of messages
@@ -89,7 +90,7 @@ const (
 // New makes a Broker. It checks all options and joins what is wrong with them into one error; it does no I/O and
 // starts no goroutine.
 func New(opts ...Option) (*Broker, error) {
-	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{}), hurry: make(chan struct{})}
+	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{}), hurry: make(chan struct{}), recheck: make(chan struct{}, 1)}
 	for _, o := range opts {
 		o(&b.cfg)
 	}
@@ -183,6 +184,9 @@ func (b *Broker) start(ctx context.Context) error {
 	if b.dropEvents != nil {
 		b.wg.Go(b.reportDrops)
 	}
+	if b.authz != nil {
+		b.wg.Go(b.recheckRights)
+	}
 	if b.sys != nil {
 		b.sys.started = time.Now()
 		b.wg.Go(b.sys.run)
@@ -210,7 +214,8 @@ func (b *Broker) start(ctx context.Context) error {
 		if i < len(b.endpoints) {
 			name = b.endpoints[i].URL
 		}
-		b.wg.Go(func() { b.accept(l, name) })
+		foreign := i >= len(b.endpoints)
+		b.wg.Go(func() { b.accept(l, name, foreign) })
 		b.log.Info("listening", "address", l.Addr().String(), "listener", name)
 	}
 	return nil
@@ -259,9 +264,6 @@ func (b *Broker) Addrs() []net.Addr {
 	return addrs
 }
 
-// InvalidateAuthorization forgets all cached decisions of the Authorizer.
-func (b *Broker) InvalidateAuthorization() { b.authzEpoch.Add(1) }
-
 func (b *Broker) running() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -277,13 +279,14 @@ func (b *Broker) running() error {
 // serving reports whether this node may accept and acknowledge.
 func (b *Broker) serving() bool { return b.cluster == nil || b.cluster.serving() }
 
-func (b *Broker) accept(l net.Listener, name string) {
+// accept serves the connections of a listener, which is foreign if the embedder has made it.
+func (b *Broker) accept(l net.Listener, name string, foreign bool) {
 	delay := 5 * time.Millisecond
 	for {
 		nc, err := l.Accept()
 		if err == nil {
 			delay = 5 * time.Millisecond
-			b.serve(nc, name)
+			b.serve(nc, name, foreign)
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) || b.running() != nil {
@@ -300,8 +303,8 @@ func (b *Broker) accept(l net.Listener, name string) {
 	}
 }
 
-// serve begins to serve a connection on a goroutine of its own.
-func (b *Broker) serve(nc net.Conn, listener string) {
+// serve begins to serve a connection on a goroutine of its own. The methods of a foreign one may block.
+func (b *Broker) serve(nc net.Conn, listener string, foreign bool) {
 	c := newConn(b, nc, listener)
 	b.mu.Lock()
 	if b.state != stateRunning || b.closing {
@@ -312,9 +315,13 @@ func (b *Broker) serve(nc net.Conn, listener string) {
 	b.conns[c] = struct{}{}
 	b.wg.Add(1)
 	b.mu.Unlock()
+	begun := true
+	if foreign = foreign && !c.rd.IsSocket(); !foreign {
+		begun = c.begin() // in the order in which they were accepted
+	}
 	go func() {
 		defer b.wg.Done()
-		if c.begin() {
+		if begun && (!foreign || c.begin()) {
 			b.metrics.opened()
 			c.run()
 			b.metrics.open.Add(-1)

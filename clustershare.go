@@ -34,7 +34,7 @@ func (n *clusterNode) toGroup(sc *scratch, name string) bool {
 	case n.b.groups.get(name) == nil && !n.state.hasShare(name):
 		return false
 	default:
-		n.b.dropOffline(&sc.r)
+		n.b.dropForGroup(sc)
 	}
 	return true
 }

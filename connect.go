@@ -293,6 +293,11 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if err := b.keepFirst(ctx, s, epoch, e, present); err != nil {
 		return err
 	}
+	if present {
+		if denied := s.denied(ctx, c.principal); len(denied) > 0 {
+			s.revoke(denied)
+		}
+	}
 	ack := c.connAck(p, e, assigned, present)
 
 	s.mu.Lock()

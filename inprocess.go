@@ -109,6 +109,8 @@ type Subscription struct {
 	bytes  int
 	closed bool
 	signal chan struct{}
+	// catching holds the IDs of the messages that came since Subscribe began, and of the retained ones that it has found, so that none comes twice.
+	catching map[msgID]struct{}
 }
 
 // Subscribe subscribes the program to filters, "$share/group/filter" included. It returns when a message published anywhere in the
@@ -125,7 +127,7 @@ func (b *Broker) Subscribe(ctx context.Context, filters []string, opts Subscribe
 	}
 	set(&opts.Buffer, 1024)
 	set(&opts.BufferBytes, 16<<20)
-	l := &Subscription{b: b, opts: opts, signal: make(chan struct{}, 1)}
+	l := &Subscription{b: b, opts: opts, signal: make(chan struct{}, 1), catching: make(map[msgID]struct{})}
 	for _, f := range filters {
 		sub, err := b.parseSubscription(&packets.Subscription{
 			TopicFilter: f, QoS: opts.QoS, RetainHandling: opts.RetainHandling, RetainAsPublished: opts.RetainAsPublished,
@@ -148,11 +150,24 @@ func (b *Broker) Subscribe(ctx context.Context, filters []string, opts Subscribe
 	for _, sub := range l.subs {
 		b.sendRetained(sc, sub, true)
 	}
+	l.mu.Lock()
+	l.catching = nil
+	l.mu.Unlock()
 	return l, nil
 }
 
+// pushRetained is push of a retained message, unless it has come already, live or by another filter.
+func (l *Subscription) pushRetained(m *core.Message, qos packets.QoS, ids []uint32) {
+	l.mu.Lock()
+	_, had := l.catching[m.ID]
+	l.mu.Unlock()
+	if !had || m.ID == (msgID{}) {
+		l.push(m, qos, true, ids, false)
+	}
+}
+
 // push queues a message, or drops it. It reports whether it was queued.
-func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids []uint32) bool {
+func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids []uint32, shared bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -160,8 +175,13 @@ func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids [
 	}
 	cost := m.Cost()
 	if len(l.queue) >= l.opts.Buffer || (len(l.queue) > 0 && l.bytes+cost > l.opts.BufferBytes) {
-		l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
-		return true // it was this member's turn
+		if !shared { // else another member may take it
+			l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
+		}
+		return false
+	}
+	if l.catching != nil {
+		l.catching[m.ID] = struct{}{}
 	}
 	pub := publicMessage(m, l.b.nano())
 	pub.QoS, pub.Retain, pub.Properties.SubscriptionIdentifiers = qos, retain, ids
@@ -270,6 +290,6 @@ func (b *Broker) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, ErrClosed
 	}
 	client, server := pipe.New(inProcess)
-	b.serve(server, inProcess)
+	b.serve(server, inProcess, false)
 	return client, nil
 }

@@ -134,8 +134,14 @@ func (b *Broker) sendRetained(sc *scratch, sub *subscription, isNew bool) {
 		if m.Expired(sc.nano) || (sub.noLocal && m.Publisher == sub.owner() && m.Publisher != "") {
 			continue
 		}
+		if len(b.hooks.deliver) > 0 {
+			sc.flush()
+			if !b.mayDeliver(sub, m, sc.nano) {
+				continue
+			}
+		}
 		if sub.local != nil {
-			sub.local.push(m, min(m.QoS, sub.qos), true, sub.ids)
+			sub.local.pushRetained(m, min(m.QoS, sub.qos), sub.ids)
 			continue
 		}
 		if !sub.s.deliverRetained(sc, m, sub) {

@@ -80,7 +80,7 @@ func (b *Broker) routeLocal(sc *scratch, picked []string) (matched bool) {
 				if b.cluster != nil && (sc.leaving || b.cluster.state.pickNode(t.name, b.cluster.self.Name, r.qos()) != nil) {
 					sc.untaken = append(sc.untaken, t.name)
 				} else {
-					b.dropOffline(r)
+					b.dropForGroup(sc)
 				}
 			}
 		}
@@ -146,7 +146,7 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if r.precedes(sub.s) && share == "" && min(qos, r.qos()) > 0 {
 		return false
 	}
-	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r) {
+	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r.message(), r.nano) {
 		return false
 	}
 	qos = min(qos, r.qos()) // [MQTT-3.8.4-8]
@@ -154,13 +154,26 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 		return false
 	}
 	retain := r.p.Retain && rap
-	b.metrics.delivered.Add(1)
-	if sub.local != nil {
-		return sub.local.push(r.message(), qos, retain, ids)
+	var taken bool
+	switch {
+	case sub.local != nil:
+		if taken = sub.local.push(r.message(), qos, retain, ids, share != ""); !taken && share != "" {
+			sc.full = DropQueueFull
+		}
+	case qos == 0:
+		taken = sub.s.deliverQoS0(sc, retain, ids, share)
+	default:
+		taken = b.deliverLasting(sc, sub, qos, retain, ids, share)
 	}
-	if qos == 0 {
-		return sub.s.deliverQoS0(sc, retain, ids, share)
+	if taken {
+		b.metrics.delivered.Add(1)
 	}
+	return taken
+}
+
+// deliverLasting is deliver of a message that may wait for the client.
+func (b *Broker) deliverLasting(sc *scratch, sub *subscription, qos packets.QoS, retain bool, ids []uint32, share string) bool {
+	r := &sc.r
 	filter := ""
 	if b.cfg.perSubscription {
 		filter = sub.filter
@@ -172,8 +185,8 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	return taken
 }
 
-func (b *Broker) mayDeliver(sub *subscription, r *routing) bool {
-	e := &DeliverEvent{ClientID: sub.owner(), Message: publicMessage(r.message(), r.nano)}
+func (b *Broker) mayDeliver(sub *subscription, m *core.Message, now int64) bool {
+	e := &DeliverEvent{ClientID: sub.owner(), Message: publicMessage(m, now)}
 	for _, h := range b.hooks.deliver {
 		var err error
 		if !b.guard(func() { err = h.InterceptDeliver(b.life, e) }) || err != nil {
@@ -199,6 +212,10 @@ func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share stri
 		return false
 	}
 	if c.out.Len() >= s.b.limits.QoS0Bytes {
+		if share != "" { // another member may take it
+			sc.full = DropSlowConsumer
+			return false
+		}
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: DropSlowConsumer})
 		return false
 	}
@@ -297,6 +314,10 @@ func (s *session) take(sc *scratch, e core.Entry) (taken bool) {
 		s.catching[e.Msg.ID] = struct{}{}
 	}
 	s.core.Expire(e.Msg, sc.nano)
+	if e.Share != "" && s.core.Full(e.Msg) {
+		sc.full = DropQueueFull // another member may take it
+		return false
+	}
 	if !s.core.Push(e) {
 		return false
 	}

@@ -21,8 +21,9 @@ type scratch struct {
 	matches []target
 	remote  []*route
 	overlap []*subscription
-	untaken []string // shared groups of this node whose members are on their way to other nodes
-	leaving bool     // one is; see deliverShared
+	untaken []string   // shared groups of this node whose members are on their way to other nodes
+	leaving bool       // one is; see deliverShared
+	full    DropReason // why members of a group did not take a message that another may take, "" if none was asked in vain
 	locals  []*Subscription
 	soiled  []*conn
 	peers   []*peerQueue

@@ -108,7 +108,7 @@ func (g *group) count() (m members) {
 // deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message; if not, sc.leaving says that one would have,
 // and is on its way to another node.
 func (b *Broker) deliverShared(sc *scratch, g *group) bool {
-	sc.leaving = false
+	sc.leaving, sc.full = false, ""
 	var buf [4]*subscription
 	tried := buf[:0]
 	c := chooser{b.strategyOf(g.name), sc.r.publisher}
@@ -125,9 +125,14 @@ func (b *Broker) deliverShared(sc *scratch, g *group) bool {
 	return false
 }
 
-// dropOffline tells that a message for a shared group was dropped because nobody of it is connected, or keeps messages of its QoS.
-func (b *Broker) dropOffline(r *routing) {
-	b.drop(DroppedEvent{TopicName: strings.Clone(r.p.TopicName), QoS: r.qos(), Reason: DropOffline})
+// dropForGroup tells that a message for a shared group was dropped: because nobody of it is connected, or keeps messages of its QoS, or because those who do
+// have no room.
+func (b *Broker) dropForGroup(sc *scratch) {
+	reason := DropOffline
+	if sc.full != "" {
+		reason = sc.full
+	}
+	b.drop(DroppedEvent{TopicName: strings.Clone(sc.r.p.TopicName), QoS: sc.r.qos(), Reason: reason})
 }
 
 // hasShared reports whether a message is in the session by a shared group. The caller holds s.mu.

@@ -73,6 +73,7 @@ func (c *conn) handleSubscribe(p *packets.Subscribe) (ended, bool) {
 		}
 		ps.made[i] = nil
 		c.refuseSubscription(&ps, i, err, packets.UnspecifiedError)
+		c.loses(p.Subscriptions[i].TopicFilter, err)
 	}
 	c.subscribing = append(c.subscribing, ps)
 	return ended{}, true
@@ -352,17 +353,25 @@ func (s *session) unsubscribe(filter string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.subs[filter]
-	if sub == nil || !s.phase.lives() {
+	if sub == nil || !s.endSubscription(sub) {
 		return nil
 	}
-	delete(s.subs, filter)
+	return sub
+}
+
+// endSubscription ends a subscription that stands. The caller holds s.mu.
+func (s *session) endSubscription(sub *subscription) bool {
+	if !s.phase.lives() {
+		return false
+	}
+	delete(s.subs, sub.filter)
 	s.several.Store(len(s.subs) > 1)
 	if sub.shared {
 		s.shares--
 	}
-	s.logUnsubscribed(filter)
+	s.logUnsubscribed(sub.filter)
 	s.b.removeSubscription(sub)
-	return sub
+	return true
 }
 
 func (s *session) flushJournal(ctx context.Context, d Durability) error {

@@ -178,6 +178,12 @@ func (s *Session) full(cost int) bool {
 	return s.live > 0 && (s.live >= s.limits.QueuedMessages || s.bytes+cost > s.limits.QueuedBytes)
 }
 
+// Full reports whether Push would drop m.
+func (s *Session) Full(m *Message) bool {
+	cost := m.Cost()
+	return s.full(cost) && (!s.limits.DropOldest || cost > s.limits.QueuedBytes)
+}
+
 // Expire ends the messages whose time has passed before they were sent [MQTT-3.3.2-5], if there is no room for m
 // otherwise: they give up their place.
 func (s *Session) Expire(m *Message, now int64) {
