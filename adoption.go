@@ -357,20 +357,20 @@ func (n *clusterNode) isStray(s *session) bool {
 	return !arrives && !n.state.isHome(n.self.Name, s.clientID)
 }
 
-// disown notes that another node is the session's home. What waits here for being kept goes on waiting, and so does what must not be sent before it is: the
-// connection is still there, and its client would have twice what it gets now.
-func (s *session) disown() {
+// disown notes that another node is the session's home: nothing that becomes of it here is kept any more. next is phaseMoved or phaseLost.
+func (s *session) disown(next phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.enter(phaseElsewhere)
+	if s.enter(next) {
+		s.durable = false
+	}
 }
 
 // abandon ends a session here without a word to anybody: it lives on elsewhere.
 func (s *session) abandon() {
 	c := s.letGo()
+	s.disown(phaseMoved) // unless it is lost
 	s.mu.Lock()
-	s.enter(phaseElsewhere)
-	s.durable = false
 	s.b.journal.replication.drop(s)
 	if s.will != nil {
 		s.will.stop()

@@ -126,6 +126,10 @@ func (c *conn) answerPublish(sc *scratch, slot ackSlot, a *acceptance) {
 // resolve completes a pending answer and sends it on the connection the session has now.
 func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCode) {
 	s.mu.Lock()
+	if !s.phase.lives() { // the client sends it again, to the session's next home
+		s.mu.Unlock()
+		return
+	}
 	p.done, p.code = true, code
 	if slot.typ == packets.TypePubRec {
 		s.settleExchange(p, slot, code)

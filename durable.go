@@ -141,6 +141,10 @@ func (s *session) awaitKept() {
 		}
 		s.mu.Lock()
 		s.storing = false
+		if !s.phase.lives() {
+			s.mu.Unlock()
+			return
+		}
 		s.core.Stored(seq)
 		s.pump(s.b.nano())
 		c := s.conn

@@ -149,7 +149,14 @@ func (c *conn) handlePubRel(sc *scratch, id uint16) {
 	p := new(pendingAnswer)
 	slot.pending = p
 	c.answer(slot)
-	c.b.journal.later(func(packets.ReasonCode) { s.resolve(p, slot, packets.Success) }, c.durability) // PUBCOMP cannot fail; the journal tries again
+	c.b.journal.later(func(packets.ReasonCode) {
+		s.mu.Lock()
+		lives := s.phase.lives()
+		s.mu.Unlock()
+		if lives { // else its next home does not know that the identifier is free
+			s.resolve(p, slot, packets.Success) // PUBCOMP cannot fail; the journal tries again
+		}
+	}, c.durability)
 }
 
 // handleDisconnect takes the client's leave.

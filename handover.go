@@ -295,7 +295,7 @@ func (n *clusterNode) handedOver(id string) {
 	if s == nil || !n.up.Load() {
 		return
 	}
-	s.disown()
+	s.disown(phaseMoved)
 	n.state.origins.forgetSession(id)
 	n.wg.Go(s.end)
 }

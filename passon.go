@@ -182,12 +182,16 @@ func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name str
 		return false, false, packets.Success
 	}
 	sc := n.b.scratch()
+	tenure := n.tenure.Load()
 	p := publishOfMessage(m)
 	r := &sc.r
 	r.again(&p, m, sc.nano)
 	r.origin, r.groupsOnly, r.doubtful = m.Origin, true, doubtful
 	taken = n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
+	if n.tenure.Load() != tenure {
+		r.refuse(packets.ServerUnavailable) // it may have come to a session that is not this node's any more
+	}
 	a := r.wait
 	leaving = sc.leaving
 	sc.release()

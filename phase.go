@@ -9,8 +9,9 @@ import "time"
 //	(new) ───────────────────────────────► home ◄──────────────┐
 //	(new) ──► gathering ──► settling ──────► │                 │ the move failed
 //	(new) ──► adopting ────────────────────► │ ──► departing ──┘
-//	any of these ──► elsewhere   the session has another home
-//	any of these ──► over        the session has ended
+//	any of these ──► moved   the session has another home
+//	any of these ──► lost    the cluster has given this node up
+//	any of these ──► over    the session has ended
 type phase uint8
 
 const (
@@ -26,19 +27,23 @@ const (
 	phaseAdopting
 	// phaseDeparting: the session was handed to another node, and goes on here until it is agreed that it is there.
 	phaseDeparting
-	// phaseElsewhere: another node is the home. What is left here is being cleared away, changes nothing, and tells nobody.
-	phaseElsewhere
+	// phaseMoved: another node is the home, as was agreed with this one, and has all of the session. What is left here is being cleared away,
+	// changes nothing, and tells nobody.
+	phaseMoved
+	// phaseLost: the cluster has given this node up, and other nodes have the session. What is left here is being cleared away as well; who waits for a
+	// change to be kept hears that it is not.
+	phaseLost
 	// phaseOver: the session has ended.
 	phaseOver
 )
 
 // String names the phase for logs and tests.
 func (p phase) String() string {
-	return [...]string{"home", "gathering", "settling", "adopting", "departing", "elsewhere", "over"}[p]
+	return [...]string{"home", "gathering", "settling", "adopting", "departing", "moved", "lost", "over"}[p]
 }
 
 // lives reports whether the session may still change here.
-func (p phase) lives() bool { return p < phaseElsewhere }
+func (p phase) lives() bool { return p < phaseMoved }
 
 // collects reports whether what comes for the session waits for what is on its way to it.
 func (p phase) collects() bool { return p == phaseGathering || p == phaseAdopting }
@@ -57,14 +62,14 @@ func (p phase) follows(from phase) bool {
 		return from == phaseGathering
 	case phaseDeparting:
 		return from == phaseHome || from == phaseDeparting
-	case phaseElsewhere, phaseOver:
+	case phaseMoved, phaseLost, phaseOver:
 		return from.lives()
 	}
 	return false
 }
 
 // enter changes the phase. It reports false, and changes nothing, if the next phase cannot follow: that is so for a session
-// that is over or elsewhere already. The caller holds s.mu, or has the session alone.
+// that does not live any more. The caller holds s.mu, or has the session alone.
 func (s *session) enter(next phase) bool {
 	if !next.follows(s.phase) {
 		if s.phase.lives() {

@@ -22,12 +22,13 @@ func allPhases() (all []phase) {
 // TestPhasesFollow holds which phase of a session may follow which, and that a session that is over or elsewhere stays so.
 func TestPhasesFollow(t *testing.T) {
 	follow := map[phase][]phase{
-		phaseHome:      {phaseHome, phaseGathering, phaseAdopting, phaseDeparting, phaseElsewhere, phaseOver},
-		phaseGathering: {phaseSettling, phaseElsewhere, phaseOver},
-		phaseSettling:  {phaseHome, phaseElsewhere, phaseOver},
-		phaseAdopting:  {phaseHome, phaseElsewhere, phaseOver},
-		phaseDeparting: {phaseHome, phaseDeparting, phaseElsewhere, phaseOver},
-		phaseElsewhere: {},
+		phaseHome:      {phaseHome, phaseGathering, phaseAdopting, phaseDeparting, phaseMoved, phaseLost, phaseOver},
+		phaseGathering: {phaseSettling, phaseMoved, phaseLost, phaseOver},
+		phaseSettling:  {phaseHome, phaseMoved, phaseLost, phaseOver},
+		phaseAdopting:  {phaseHome, phaseMoved, phaseLost, phaseOver},
+		phaseDeparting: {phaseHome, phaseDeparting, phaseMoved, phaseLost, phaseOver},
+		phaseMoved:     {},
+		phaseLost:      {},
 		phaseOver:      {},
 	}
 	n := newAgreed(t).n
@@ -53,7 +54,8 @@ func TestPhaseAdmits(t *testing.T) {
 		phaseSettling:  {queued, leaving},
 		phaseAdopting:  {collected, collected},
 		phaseDeparting: {queued, leaving},
-		phaseElsewhere: {gone, gone},
+		phaseMoved:     {gone, gone},
+		phaseLost:      {gone, gone},
 		phaseOver:      {gone, gone},
 	} {
 		for i, share := range []string{"", "$share/g/t"} {

@@ -51,7 +51,7 @@ func (s *session) release(c *conn, rel *heldRel, code packets.ReasonCode) {
 		return
 	}
 	s.mu.Lock()
-	current := s.conn == c
+	current := s.conn == c && s.phase.lives()
 	if current {
 		c.mu.Lock()
 		rel.ready = true

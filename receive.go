@@ -43,11 +43,16 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		return
 	}
 	sc := n.b.scratch()
+	tenure := n.tenure.Load()
 	gate := n.gate.enter()
 	for r.More() {
 		n.receiveOne(sc, r, whole, step)
 	}
 	n.gate.leave(gate)
+	if n.tenure.Load() != tenure && (!n.up.Load() || !n.state.current(n.self.Name, step)) {
+		whole.add() // what has been given to sessions here may not be theirs any more
+		whole.finish(packets.ServerUnavailable)
+	}
 	if r.Err() != nil {
 		n.b.log.Error("messages from another node are damaged", "node", node, "error", r.Err())
 	}

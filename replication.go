@@ -3,6 +3,7 @@ package shoal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -214,12 +215,18 @@ func (r *replication) propose() {
 	behind := r.behind
 	r.mu.Unlock()
 	enc := &changeEncoder{narrow: r.narrow}
+	lost := false // there are changes of sessions that are not this node's any more
 	for _, s := range g.changed {
 		s.mu.Lock()
 		c := s.changes
 		s.changes = nil
 		if c != nil {
 			g.bytes += c.cost
+		}
+		switch {
+		case s.phase == phaseLost:
+			lost = true
+		case c != nil && s.phase != phaseMoved: // else its home has all of it
 			enc.session(s, c)
 		}
 		if len(enc.buf) >= changesChunk {
@@ -235,8 +242,15 @@ func (r *replication) propose() {
 	if cmd != nil {
 		r.send(g, cmd)
 	}
-	r.done(g, nil)
+	var err error
+	if lost {
+		err = errLost
+	}
+	r.done(g, err)
 }
+
+// errLost fails changes of sessions that other nodes have since the cluster gave this one up.
+var errLost = fmt.Errorf("%w: the cluster has given this node up", ErrNotReplicated)
 
 func (r *replication) send(g *changeGroup, cmd []byte) {
 	r.mu.Lock()

@@ -214,7 +214,7 @@ func (b *Broker) newSession(id string) *session {
 // pump lets the core send what it may. The caller holds s.mu, and flushes s.conn afterwards.
 func (s *session) pump(now int64) {
 	c := s.conn
-	if c == nil {
+	if c == nil || !s.phase.lives() { // the next home sends what there is
 		return
 	}
 	c.mu.Lock()

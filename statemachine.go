@@ -354,7 +354,7 @@ func (n *clusterNode) givenUp() {
 	n.tenure.Add(1)
 	n.stir()
 	for _, s := range n.b.sessions.all() {
-		s.disown() // before their connections end: what they have not acknowledged is not this node's to hand on any more
+		s.disown(phaseLost) // before their connections end: what they have not acknowledged is not this node's to hand on any more
 	}
 	n.b.kickAll(n.goElsewhere("this node was separated from its cluster"))
 	n.adoptions.add(&adoption{discard: true})

@@ -306,7 +306,7 @@ func (b *Broker) settle(ctx context.Context, subs []*subscription, d Durability)
 func (s *session) gone(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn != c
+	return s.conn != c || !s.phase.lives()
 }
 
 // endCatching ends what subscribe began: noting the messages that came while retained ones were still to be sent.

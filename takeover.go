@@ -131,7 +131,7 @@ func (n *clusterNode) atHome(ctx context.Context, id string) (*session, error) {
 func (s *session) isElsewhere() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == phaseElsewhere
+	return s.phase == phaseMoved || s.phase == phaseLost
 }
 
 // isOver reports whether the session has ended here.

@@ -242,10 +242,10 @@ func (f *fsm) applyNodeDown(index uint64, data []byte) error {
 			f.left[d.name] = d.incarnation
 		}
 	})
-	if d.name == f.self {
+	f.sm.NodeDown(index, m.node, d.adopter)
+	if d.name == f.self { // after the broker has let go of what it proposes changes of
 		f.onOwnDown(d.incarnation)
 	}
-	f.sm.NodeDown(index, m.node, d.adopter)
 	f.peers.NodeDown(d.name)
 	if d.left {
 		f.log.Info("node left", "node", d.name, "incarnation", d.incarnation, "adopter", d.adopter)

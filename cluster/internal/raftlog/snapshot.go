@@ -182,8 +182,9 @@ func (f *fsm) Restore(rc io.ReadCloser) error {
 	f.unreadable = nil
 	old := f.up
 	f.change(func() { f.up, f.last, f.newest, f.level = h.up, h.last, h.newest, h.level })
-	f.onRestore(h.up[f.self])
-	if err := f.sm.Restore(r); err != nil {
+	err = f.sm.Restore(r)
+	f.onRestore(h.up[f.self]) // after the broker has let go of what it proposes changes of
+	if err != nil {
 		return fmt.Errorf("restoring a snapshot: %w", err)
 	}
 	for name, m := range old {
