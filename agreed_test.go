@@ -109,6 +109,8 @@ func (idle) Self() (Node, error) { return Node{Name: "self"}, nil }
 
 func (idle) Serving() bool { return true }
 
+func (idle) ProposeAsync([]byte, func(any, error)) {}
+
 func (i idle) Forward(node string, batch []byte, done func(error)) bool {
 	if i.forwarded == nil {
 		return false // closed

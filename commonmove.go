@@ -136,7 +136,7 @@ func (n *clusterNode) moveIn(s *session, o *owner, epoch uint64) {
 		}
 		return
 	}
-	s.epoch, s.fence = epoch, o.fence()
+	s.epoch, s.held, s.fence = epoch, epoch, o.fence()
 	s.setDurable(true)
 	n.b.journal.common.writeWhole(s)
 	if s.conn == nil && s.timer == nil {
@@ -216,7 +216,7 @@ func (n *clusterNode) loadOne(in *inherited) bool {
 		cancel()
 		if err == nil {
 			if kept == nil {
-				n.sessionEnded(in.id, in.owner.epoch)
+				n.sessionEnded(in.id, 0)
 				return false
 			}
 			in.loaded(kept)

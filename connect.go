@@ -311,7 +311,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		return &Error{ReasonCode: packets.ServerBusy, Reason: "the session ended while it was being taken; connect again"}
 	}
 	s.stopExpiry()
-	s.conn, s.expiry, s.will, s.epoch = c, e.SessionExpiryInterval, w, epoch
+	s.conn, s.expiry, s.will, s.epoch, s.held = c, e.SessionExpiryInterval, w, epoch, epoch
 	if !s.maker.known {
 		s.maker = c.maker()
 	}

@@ -116,6 +116,9 @@ func (s *session) keeps(e *core.Entry) bool { return s.durable && (s.expiry > 0 
 // keepShares has what comes by shared groups kept from here on. The caller holds s.mu.
 func (s *session) keepShares() {
 	if s.b.journal != nil && !s.durable && s.phase == phaseHome {
+		if s.b.journal.common != nil {
+			s.fence = s.b.cluster.fenceOf(s.clientID)
+		}
 		s.setDurable(true)
 		s.b.journal.whole(s)
 	}

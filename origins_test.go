@@ -128,7 +128,9 @@ type proposing struct {
 
 func (p proposing) ProposeAsync(cmd []byte, done func(any, error)) {
 	*p.proposed = append(*p.proposed, cmd)
-	done(nil, nil)
+	if done != nil {
+		done(nil, nil)
+	}
 }
 
 // Guarantee 5: a will that another node has not taken is published again, by the node that is to publish it for as long as that is there, and as one that

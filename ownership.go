@@ -334,11 +334,10 @@ func readOwner(r *codec.Reader) (id string, o *owner) {
 	return id, o
 }
 
-// sessionEnded tells the cluster that a session is over.
-func (n *clusterNode) sessionEnded(id string, epoch uint64) {
-	if epoch != 0 {
-		n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdRelease), id), epoch), nil)
-	}
+// sessionEnded tells the cluster that a session is over. held is the epoch of the last claim by which it was served here, 0 for none: whoever has claimed the client
+// since keeps it.
+func (n *clusterNode) sessionEnded(id string, held uint64) {
+	n.c.ProposeAsync(codec.AppendUint(codec.AppendString(command(cmdRelease), id), held), nil)
 }
 
 // willDone tells the cluster that a will was published or is void.

@@ -110,3 +110,25 @@ func TestRefusedMessageMayComeAgain(t *testing.T) {
 	require.Equal(t, packets.Success, deliver(n.moments.next()))
 	require.Equal(t, 1, s.core.Len(), "and not twice")
 }
+
+// TestEndOfAnInheritedSessionReleasesNobody holds guarantee 3 where a client connects while what it had on a lost node is inherited and, since it ended with
+// its connection, cleared away: whoever claims the client next is told where it is connected.
+func TestEndOfAnInheritedSessionReleasesNobody(t *testing.T) {
+	for name, claimedBy := range map[string]string{"claimed here": "self", "claimed elsewhere": "other", "not claimed": ""} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t, "other")
+			var proposed [][]byte
+			n.c = proposing{n.c.(idle), &proposed}
+			n.state.owners["client"] = &owner{node: claimedBy, home: "self", epoch: 9, settled: 3, since: 5}
+			s := n.makeInherited(&inherited{id: "client", kept: &keptSession{}, owner: *n.state.owners["client"]})
+			s.adoptionEnds()
+			s.end()
+			for _, cmd := range proposed {
+				if cmd[1] == cmdRelease {
+					(*stateMachine)(n.clusterNode).Apply(1, "self", cmd)
+				}
+			}
+			require.Equal(t, claimedBy != "", n.state.owner("client") != nil)
+		})
+	}
+}

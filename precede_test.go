@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -168,7 +169,8 @@ func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
 				sc.r.origin = msg.Origin
 				require.True(t, n.b.deliverShared(sc, n.b.groups.get(group)))
 				sc.release()
-				leaves(m)
+				go leaves(m)
+				synctest.Wait()
 				require.Empty(t, n.take(), name)
 				n.b.journal.replication.propose()
 				require.NotEmpty(t, *p.made)
@@ -187,6 +189,7 @@ func TestWhatIsNotAgreedIsNotHandedOn(t *testing.T) {
 				} else {
 					require.Len(t, sent, 1, name)
 				}
+				time.Sleep(leftPatience) // for somebody to accept it
 				n.cancel()
 				n.wg.Wait()
 			})

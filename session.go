@@ -31,6 +31,7 @@ type session struct {
 	expiry    uint32
 	maker     maker
 	epoch     uint64 // of the ownership, in a cluster
+	held      uint64 // the epoch of the last claim by which it was served here; 0 for a session that was inherited, and not claimed since
 	durable   bool   // the journal keeps it; see setDurable
 	storing   bool   // QoS 2 messages wait until they are kept
 	away      time.Time
@@ -348,10 +349,7 @@ func (s *session) markEnded() (cleanUp func()) {
 			left = nil
 		}
 	}
-	epoch := s.epoch
-	if moved {
-		epoch = 0
-	}
+	held := s.held
 	forget := func() {}
 	if s.durable && !moved {
 		forget = func() { s.b.journal.forget(s) }
@@ -372,11 +370,11 @@ func (s *session) markEnded() (cleanUp func()) {
 		}
 		s.b.sessions.remove(s)
 		close(cleared)
-		if s.b.cluster != nil {
-			s.b.cluster.sessionEnded(s.clientID, epoch)
-		}
 		if moved {
 			return
+		}
+		if s.b.cluster != nil {
+			s.b.cluster.sessionEnded(s.clientID, held)
 		}
 		for _, o := range s.b.hooks.session {
 			s.b.guard(func() { o.SessionEnded(s.clientID) })

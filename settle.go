@@ -58,7 +58,7 @@ func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand
 			}
 		})
 		enc.entries(tail)
-		s.epoch = m.epoch
+		s.epoch, s.held = m.epoch, m.epoch
 		s.setDurable(m.expiry > 0)
 		propose(enc.buf)
 		s.mu.Unlock()
