@@ -180,6 +180,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 		Dir: c.cfg.Dir, Disk: faults.DiskOf(c.cfg.Network), Wall: faults.Wall(c.cfg.Network), Bootstrap: c.cfg.Bootstrap, ExpectNodes: c.cfg.ExpectNodes, SM: sm, Logger: c.cfg.Logger,
 		Peers:         &peers{self: self.Name, mesh: mesh, book: &c.book, seen: c.gossip},
 		Renamed:       c.gossip.Announce,
+		Unfound:       c.gossip.Unfound,
 		Dial:          c.dialRaft(mesh),
 		LeaseDuration: c.cfg.LeaseDuration, HeartbeatTimeout: c.cfg.HeartbeatTimeout, ElectionTimeout: c.cfg.ElectionTimeout,
 		RemoveLostAfter: c.cfg.RemoveLostAfter, Voters: c.cfg.Voters, Levels: level.Of(c.cfg.Network), SnapshotEntries: c.cfg.SnapshotEntries, SnapshotBytes: c.cfg.SnapshotBytes,

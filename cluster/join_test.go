@@ -97,7 +97,12 @@ func (l *lines) WithGroup(string) slog.Handler                    { return l }
 func (l *lines) Handle(_ context.Context, r slog.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = append(l.all, r.Level.String()+" "+r.Message)
+	line := r.Level.String() + " " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	l.all = append(l.all, line)
 	return nil
 }
 

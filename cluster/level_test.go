@@ -28,7 +28,7 @@ func TestSnapshotOfALaterLevel(t *testing.T) {
 			c.Network = speaking{w.net.Host(c.Name), level.Range{Oldest: 1, Newest: 2}}
 		}
 		n := w.start("c01")
-		eventually(t, 10*time.Second, "the next level", func() bool { return n.Status().Level == 2 })
+		eventually(t, time.Minute, "the next level", func() bool { return n.Status().Level == 2 })
 		w.propose("c01", 100)
 		time.Sleep(3 * time.Second) // a snapshot
 		n.stop(t)

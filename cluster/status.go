@@ -18,6 +18,10 @@ type Status struct {
 	// Missing are those of Voters that this node does not see now. Majority is how many of Voters have to be there, so that the cluster serves.
 	Missing  []string
 	Majority int
+	// Seen are the nodes that gossip sees now, this one included, in the order of their names, whether or not they take part.
+	Seen []string
+	// Reason says why this node does not serve, and what to do, when it has not for some seconds. It is for people; it is what the node logs then.
+	Reason string
 	// Serving reports whether this node holds a lease.
 	Serving bool
 	// Level is that of the formats in which the nodes talk to each other: the latest that all of them speak, those that are away included. See package
@@ -36,7 +40,7 @@ func (c *Cluster) Status() Status {
 	s := r.log.State()
 	return Status{
 		Leader: s.Leader, Nodes: s.Nodes, Voters: s.Voters.Names, Missing: s.Voters.Missing, Majority: s.Voters.Majority,
-		Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied,
+		Seen: s.Seen, Reason: s.Reason, Level: s.Level, Serving: r.log.Serving(), AppliedIndex: s.Applied,
 	}
 }
 

@@ -64,6 +64,8 @@ type Gossip struct {
 	meta   []byte
 	found  map[string]memberInfo // by memberlist's name
 	names  names
+	// unfound are those of Join where no member is.
+	unfound []string
 
 	reported map[string]bool // members whose description is not understood; of watch's goroutine
 }
@@ -76,7 +78,7 @@ type memberInfo struct {
 
 // New returns a Gossip. It does no I/O.
 func New(cfg Config) *Gossip {
-	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo), names: newNames(), reported: make(map[string]bool)}
+	return &Gossip{cfg: cfg, changed: make(chan struct{}, 1), found: make(map[string]memberInfo), names: newNames(), unfound: slices.Clone(cfg.Join), reported: make(map[string]bool)}
 }
 
 // CheckMeta reports whether a node's description fits into gossip.
@@ -99,6 +101,13 @@ func (g *Gossip) Listen() (string, error) {
 		g.transport = t
 	}
 	return g.transport.advertise.String(), nil
+}
+
+// Unfound returns those addresses of Config.Join where no member is.
+func (g *Gossip) Unfound() []string {
+	g.metaMu.Lock()
+	defer g.metaMu.Unlock()
+	return slices.Clone(g.unfound)
 }
 
 // Close releases the port if Run has not taken it.
@@ -323,13 +332,21 @@ func (g *Gossip) missing(ctx context.Context, seen map[string]time.Time) []strin
 			missing = append(missing, addr)
 		}
 	}
+	var unfound []string
 	for _, seed := range g.cfg.Join {
-		for _, addr := range g.resolve(ctx, seed) {
+		addrs := g.resolve(ctx, seed)
+		if len(addrs) == 0 || slices.ContainsFunc(addrs, func(addr string) bool { return !here[addr] }) {
+			unfound = append(unfound, seed)
+		}
+		for _, addr := range addrs {
 			if !here[addr] && !slices.Contains(missing, addr) {
 				missing = append(missing, addr)
 			}
 		}
 	}
+	g.metaMu.Lock()
+	g.unfound = unfound
+	g.metaMu.Unlock()
 	slices.Sort(missing)
 	return missing
 }

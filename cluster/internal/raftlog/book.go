@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -69,6 +70,17 @@ func (b *addressBook) incarnation(name string) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.alive[name].Incarnation
+}
+
+// others returns the names of the live nodes but one.
+func (b *addressBook) others(self string) (names []string) {
+	for name := range b.live() {
+		if name != self {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // live returns name and address of the live nodes.

@@ -15,6 +15,8 @@ const (
 	// bootstrapWait is how long the first node of a cluster looks for members of one that exists.
 	// The nodes of one that exists ask for those they have lost every half second.
 	bootstrapWait = 1500 * time.Millisecond
+	// bootstrapPatience is how long it looks for those that it was told to join. They may be a cluster that it is cut off from.
+	bootstrapPatience = 10 * time.Second
 	bootstrapPoll = 50 * time.Millisecond
 )
 
@@ -24,6 +26,7 @@ type state struct {
 	cluster uint64 // the identity of its cluster, or 0
 	expects uint64 // how many nodes are to begin a cluster, with stateExpects
 	leaving bool   // it is about to end
+	size    size   // of its cluster; nothing if an earlier version answers
 }
 
 // serveState answers another node's question.
@@ -41,10 +44,12 @@ func (l *Log) serveState() []byte {
 	}
 	answer := binary.BigEndian.AppendUint64([]byte{kind}, id)
 	answer = binary.AppendUvarint(answer, uint64(l.cfg.ExpectNodes))
+	leaving := byte(0)
 	if l.leaving.Load() {
-		return append(answer, 1)
+		leaving = 1
 	}
-	return append(answer, 0)
+	own := l.size()
+	return binary.AppendUvarint(binary.AppendUvarint(append(answer, leaving), own.voters), own.entries)
 }
 
 // stateOf asks a node.
@@ -60,20 +65,34 @@ func (l *Log) stateOf(ctx context.Context, name string) (state, error) {
 	if err != nil {
 		return state{}, errRequest
 	}
-	return state{answer[0], binary.BigEndian.Uint64(answer[1:]), expects, len(rest) > 0 && rest[0] == 1}, nil
+	s := state{kind: answer[0], cluster: binary.BigEndian.Uint64(answer[1:]), expects: expects}
+	if len(rest) == 0 {
+		return s, nil
+	}
+	s.leaving = rest[0] == 1
+	if s.size.voters, rest, err = nodecodec.Uvarint(rest[1:]); err != nil {
+		return state{}, errRequest
+	}
+	if s.size.entries, _, err = nodecodec.Uvarint(rest); err != nil {
+		return state{}, errRequest
+	}
+	return s, nil
 }
 
 // bootstrap begins a cluster, unless there is one. Where several nodes are told to begin it, the first by name does.
 func (l *Log) bootstrap(ctx context.Context) {
-	began := time.Now()
+	var watch stopwatch
+	var looked time.Duration
 	t := time.NewTicker(bootstrapPoll)
 	defer t.Stop()
 	for {
 		if l.identity.get() != 0 {
 			return // a leader has found this node
 		}
+		looked += watch.tick(2 * bootstrapPoll)
+		enough := looked >= bootstrapPatience || looked >= bootstrapWait && len(l.unfound()) == 0
 		allAsked, yield := l.lookAround(ctx)
-		if allAsked && !yield && !l.layer.rivalled.Load() && time.Since(began) >= bootstrapWait {
+		if allAsked && !yield && !l.layer.rivalled.Load() && enough {
 			break
 		}
 		select {

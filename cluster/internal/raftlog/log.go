@@ -44,9 +44,11 @@ type Config struct {
 	Bootstrap bool
 	// ExpectNodes, if not 0, is how many nodes begin a cluster together.
 	ExpectNodes int
-	Peers       Peers
-	SM          shoal.StateMachine
-	Logger      *slog.Logger
+	// Unfound, if not nil, returns what this node was told to join and has not found.
+	Unfound func() []string
+	Peers   Peers
+	SM      shoal.StateMachine
+	Logger  *slog.Logger
 
 	// Addr is where other nodes' rafts reach this one; Accept, CloseListener and Dial are how. Dial gets such an Addr.
 	Addr          string
@@ -92,11 +94,12 @@ type Log struct {
 	outdated     atomic.Bool // a snapshot has replaced the state under this incarnation
 	incarnation  atomic.Uint64
 	leaving      atomic.Bool
-	forGood      atomic.Bool   // Close takes this node out of the cluster
-	misfit       atomic.Uint64 // the level of a cluster that has refused this node
-	renewNow     chan struct{} // capacity 1
-	peersChanged chan struct{} // capacity 1
-	voting       chan struct{} // capacity 1: full while a node is made a voter
+	forGood      atomic.Bool            // Close takes this node out of the cluster
+	misfit       atomic.Uint64          // the level of a cluster that has refused this node
+	reason       atomic.Pointer[string] // why this node has not served for some time
+	renewNow     chan struct{}          // capacity 1
+	peersChanged chan struct{}          // capacity 1
+	voting       chan struct{}          // capacity 1: full while a node is made a voter
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -218,7 +221,7 @@ func (l *Log) run(elected chan bool, fresh bool) {
 		func(ctx context.Context) { l.watchLeader(ctx, observations) },
 		func(ctx context.Context) { l.reigns(ctx, elected) },
 		func(ctx context.Context) { l.lease.run(ctx, l.cfg.SM.ServingChanged) },
-		l.batcher.run, l.renew, l.runBarriers, l.compact,
+		l.batcher.run, l.renew, l.runBarriers, l.compact, l.watchOutlook,
 	} {
 		l.wg.Go(func() { f(l.ctx) })
 	}
@@ -381,12 +384,17 @@ type State struct {
 	Voters  Voters
 	Level   int
 	Applied uint64
+	Seen    []string // by gossip
+	Reason  string   // why this node does not serve, when that has lasted
 }
 
 // State returns what this node knows of the cluster.
 func (l *Log) State() State {
 	_, id := l.raft.LeaderWithID()
-	s := State{Leader: string(id), Level: l.Level(), Applied: l.fsm.watch.applied.Load(), Voters: l.votersNow()}
+	s := State{Leader: string(id), Level: l.Level(), Applied: l.fsm.watch.applied.Load(), Voters: l.votersNow(), Seen: l.book.others("")}
+	if why := l.reason.Load(); why != nil {
+		s.Reason = *why
+	}
 	for _, m := range l.fsm.members() {
 		s.Nodes = append(s.Nodes, m.node)
 	}

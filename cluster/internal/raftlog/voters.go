@@ -69,10 +69,14 @@ func (r *reign) reconcile(ctx context.Context) error {
 	for name, addr := range l.book.live() {
 		// The address that a node had first stays in the configuration: the address book knows the present one. raft 1.8.0 has a
 		// data race between replicating to a server and changing its address.
-		if known[raft.ServerID(name)] || addr == "" || l.hasLeft(name) {
+		if addr == "" || l.hasLeft(name) {
 			continue
 		}
-		errs = append(errs, r.invite(ctx, name, addr))
+		if !known[raft.ServerID(name)] {
+			errs = append(errs, r.invite(ctx, name, addr))
+		} else if _, isUp, _, _ := l.fsm.member(name); !isUp && name != l.cfg.Self.Name {
+			errs = append(errs, r.meet(ctx, name))
+		}
 	}
 	errs = append(errs, r.vote(ctx, ""), r.raise(servers))
 	return errors.Join(errs...)
@@ -157,20 +161,11 @@ func countVoters(servers []raft.Server) (n int) {
 
 // invite adds a node that is new here, unless it is part of another cluster.
 func (r *reign) invite(ctx context.Context, name, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	s, err := r.log.stateOf(ctx, name)
-	if err != nil {
+	if err := r.meet(ctx, name); err != nil {
 		return err
 	}
-	if s.cluster != 0 && s.cluster != r.log.identity.get() {
-		if !r.strangers[name] {
-			r.log.cfg.Logger.Error("node belongs to another cluster; stop it, and start it again without Bootstrap and with an empty Dir", "node", name)
-		}
-		r.strangers[name] = true
-		return errOtherCluster
-	}
-	delete(r.strangers, name)
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
 	if err := r.fits(shoal.Node{Name: name, Attributes: r.log.book.attributes(name)}); err != nil {
 		level := binary.AppendUvarint([]byte{controlVersion, opMisfit}, uint64(r.log.fsm.currentLevel()))
 		_, told := r.log.cfg.Peers.Control(ctx, name, level)
