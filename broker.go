@@ -105,6 +105,9 @@ func New(opts ...Option) (*Broker, error) {
 	b.endpoints = endpoints
 	b.limits, b.caps = b.cfg.limits, b.cfg.caps
 	b.limits.setDefaults()
+	for _, cl := range b.cfg.cluster {
+		b.limits.limitTo(cl)
+	}
 	b.caps.limit(&b.limits)
 	if b.log = b.cfg.logger; b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

@@ -107,6 +107,13 @@ type Yielder interface {
 	Yield(ctx context.Context) error
 }
 
+// CommandLimiter is an optional interface of a Replicator: of one that does not take commands of any size.
+type CommandLimiter interface {
+	// MaxCommand is how many bytes the largest command may have that Propose takes. A message travels in one command: the broker takes no larger
+	// packets than fit, whatever Limits.MaximumPacketSize is, and tells its clients so. It may be called before Start.
+	MaxCommand() int
+}
+
 // Timekeeper is an optional interface of a Replicator: of one whose nodes agree on the time. Without it the nodes' clocks should show the same.
 type Timekeeper interface {
 	// Now returns the time that all nodes agree on, which goes on at a steady pace whatever is done to their clocks. It is what they measure by how long

@@ -19,6 +19,8 @@ var (
 	ErrStorageClosed = errors.New("shoal: storage is closed")
 	// ErrNotReplicated: a command could not be handed to the cluster's agreed order.
 	ErrNotReplicated = errors.New("shoal: not replicated")
+	// ErrCommandTooLarge: a command is larger than the cluster's agreed order takes; it never will be taken. It comes together with ErrNotReplicated.
+	ErrCommandTooLarge = errors.New("shoal: command too large")
 	// ErrResultUnknown: a command was handed to the agreed order and applied, but this node learned of it from a snapshot, so that what it
 	// returned is not known. It comes together with ErrNotReplicated.
 	ErrResultUnknown = errors.New("shoal: applied with unknown result")

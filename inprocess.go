@@ -26,6 +26,9 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 	if m.QoS > 2 {
 		return &Error{ReasonCode: packets.QoSNotSupported, Reason: fmt.Sprintf("QoS is %d; it must be 0, 1 or 2", m.QoS)}
 	}
+	if size := len(m.TopicName) + len(m.Payload); size > int(b.limits.MaximumPacketSize) {
+		return &Error{ReasonCode: packets.PacketTooLarge, Reason: fmt.Sprintf("topic and payload have %d bytes; Limits.MaximumPacketSize allows %d", size, b.limits.MaximumPacketSize)}
+	}
 	if b.cluster != nil {
 		if err := b.cluster.awaitServing(ctx); err != nil {
 			return err

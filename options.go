@@ -103,7 +103,8 @@ type Limits struct {
 	// ReceiveMaximum is how many QoS 1 and 2 messages a client may send without an answer. Default 1,024. A client of
 	// MQTT 3, which is not told, is not read from while it has more outstanding.
 	ReceiveMaximum uint16
-	// MaximumPacketSize is the largest packet accepted, in bytes. Default 64 MiB.
+	// MaximumPacketSize is the largest packet accepted, in bytes. Default 64 MiB. In a cluster it is no more than the cluster carries in one piece, which is
+	// 58 MiB for package cluster's.
 	MaximumPacketSize uint32
 	// TopicAliasMaximum is how many aliases a v5 client may use towards the broker. Default 1,024.
 	TopicAliasMaximum uint16
@@ -133,6 +134,16 @@ type Limits struct {
 	KeepAliveMaximum uint16
 	// Subscriptions is how many subscriptions one session may have. Default 100,000.
 	Subscriptions int
+}
+
+// besidesMessage is how many bytes a command may have besides the message that makes it large: others that travel with it, and what is said about each.
+const besidesMessage = 2 << 20
+
+// limitTo lowers MaximumPacketSize to what a cluster carries in one command.
+func (l *Limits) limitTo(c Cluster) {
+	if limiter, ok := c.(CommandLimiter); ok {
+		l.MaximumPacketSize = min(l.MaximumPacketSize, uint32(max(limiter.MaxCommand()-besidesMessage, besidesMessage)))
+	}
 }
 
 func (l *Limits) setDefaults() {

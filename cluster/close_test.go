@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -110,9 +113,12 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{Config{Name: "c01", BindIP: "host"}, []string{"BindIP"}},
 		{Config{Name: "c01", BindIP: "0.0.0.0"}, []string{"AdvertiseIP"}},
 		{Config{Name: "c01", AdvertiseIP: "x"}, []string{"AdvertiseIP"}},
-		{Config{Name: "c01", GossipPort: 70000, RaftPort: -1}, []string{"GossipPort", "RaftPort"}},
+		{Config{Name: "c01", GossipPort: 70000, RaftPort: -2}, []string{"GossipPort", "RaftPort"}},
 		{Config{Name: "c01", PeerPort: 7946, RaftPort: 7946}, []string{"RaftPort", "PeerPort"}},
+		{Config{Name: "c01", GossipPort: 60000}, []string{"PeerPort", "70000"}},
 		{Config{Name: "c01", Join: []string{"c02"}}, []string{"Join", "c02"}},
+		{Config{Name: "c01", Join: []string{"127.0.0.1:1", "10.0.0.2:7946"}}, []string{"BindIP", "127.0.0.1", "10.0.0.2", "AdvertiseIP"}},
+		{Config{Name: "c01", BindIP: "0.0.0.0", AdvertiseIP: "::1", Join: []string{"[2001:db8::2]:7946"}}, []string{"BindIP", "2001:db8::2"}},
 		{Config{Name: "c01", LeaseDuration: time.Millisecond}, []string{"LeaseDuration"}},
 		{Config{Name: "c01", HeartbeatTimeout: time.Second}, []string{"ElectionTimeout"}},
 		{Config{Name: "c01", Voters: -1}, []string{"Voters"}},
@@ -130,4 +136,40 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 	}
 	_, err := New(Config{Name: "c01", GossipPort: 7946, RaftPort: 8946, PeerPort: 8946, RaftOverGRPC: true, Join: []string{"c02.local:7946", "[::1]:7946"}}).Self()
 	require.NoError(t, err)
+}
+
+// Ports that are not given are the documented ones, and follow the gossip port; AnyPort is free ones.
+func TestDefaultPorts(t *testing.T) {
+	for _, tt := range []struct{ given, want [3]int }{
+		{[3]int{0, 0, 0}, [3]int{7946, 8946, 17946}},
+		{[3]int{7950, 0, 0}, [3]int{7950, 8950, 17950}},
+		{[3]int{7950, 1, 0}, [3]int{7950, 1, 17950}},
+		{[3]int{AnyPort, 0, 0}, [3]int{AnyPort, AnyPort, AnyPort}},
+		{[3]int{AnyPort, 0, 9}, [3]int{AnyPort, AnyPort, 9}},
+	} {
+		c := Config{Name: "c01", GossipPort: tt.given[0], RaftPort: tt.given[1], PeerPort: tt.given[2]}.withDefaults()
+		require.NoError(t, c.validate())
+		require.Equal(t, tt.want, [3]int{c.GossipPort, c.RaftPort, c.PeerPort})
+	}
+}
+
+// A start that fails says why in the error that it returns, and logs nothing besides: whoever gets the error logs it.
+func TestFailedStartIsSaidOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	bubble(t, func(t *testing.T, w *world) {
+		said := new(lines)
+		for _, cfg := range []Config{{Dir: file}, {RaftPort: 7000}, {PeerPort: 7000}, {GossipPort: 7000}} {
+			l, err := w.net.Host("c01").Listen(":7000")
+			require.NoError(t, err)
+			cfg.Name, cfg.Network, cfg.Logger = "c01", w.net.Host("c01"), slog.New(said)
+			c := New(cfg)
+			self, err := c.Self()
+			require.NoError(t, err)
+			require.Error(t, c.Start(t.Context(), self, newMachine()))
+			require.NoError(t, c.Close())
+			require.NoError(t, l.Close())
+		}
+		require.Empty(t, said.all)
+	})
 }

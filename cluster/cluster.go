@@ -53,6 +53,8 @@ var (
 	_ shoal.Cluster    = (*Cluster)(nil)
 	_ shoal.Yielder    = (*Cluster)(nil)
 	_ shoal.Timekeeper = (*Cluster)(nil)
+
+	_ shoal.CommandLimiter = (*Cluster)(nil)
 )
 
 // running is what Start made.
@@ -75,7 +77,7 @@ func New(cfg Config) *Cluster {
 		book:    addresses{live: make(map[string]string)},
 	}
 	c.gossip = gossip.New(gossip.Config{
-		Network: cfg.Network, IP: cfg.BindIP, Port: cfg.GossipPort, AdvertiseIP: cfg.AdvertiseIP,
+		Network: cfg.Network, IP: cfg.BindIP, Port: max(cfg.GossipPort, 0), AdvertiseIP: cfg.AdvertiseIP,
 		Join: cfg.Join, Resolver: cfg.Resolver, Keys: cfg.GossipKeys, Logger: cfg.Logger, Rivalled: c.rivalled,
 	})
 	return c
@@ -213,7 +215,7 @@ func (c *Cluster) start(self shoal.Node, sm shoal.StateMachine) (_ *running, err
 
 // listen opens a listener and returns the address to announce.
 func (c *Cluster) listen(port int) (net.Listener, string, error) {
-	l, err := c.cfg.Network.Listen(net.JoinHostPort(c.cfg.BindIP, strconv.Itoa(port)))
+	l, err := c.cfg.Network.Listen(net.JoinHostPort(c.cfg.BindIP, strconv.Itoa(max(port, 0))))
 	if err != nil {
 		return nil, "", err
 	}
@@ -295,6 +297,9 @@ func (c *Cluster) proposeAsync(propose func(*raftlog.Log, []byte, func(any, erro
 		go done(nil, errNotStarted)
 	}
 }
+
+// MaxCommand implements shoal.CommandLimiter.
+func (c *Cluster) MaxCommand() int { return raftlog.MaxCommand }
 
 // Stable implements shoal.Replicator: a node with a Dir has its log there.
 func (c *Cluster) Stable() bool { return c.cfg.Dir != "" }

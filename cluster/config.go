@@ -28,6 +28,7 @@ type Resolver = network.Resolver
 // The defaults of Config. Package raftlog's documentation says how they belong together.
 const (
 	DefaultBindIP           = "127.0.0.1"
+	DefaultGossipPort       = 7946
 	DefaultLeaseDuration    = 1300 * time.Millisecond
 	DefaultHeartbeatTimeout = 350 * time.Millisecond
 	DefaultElectionTimeout  = 350 * time.Millisecond
@@ -35,6 +36,15 @@ const (
 	DefaultVoters           = 5
 	DefaultSnapshotEntries  = 8192
 	DefaultSnapshotBytes    = 64 << 20
+)
+
+// AnyPort, as a port of Config, is one that is free. Cluster.Addr says which it is for gossip.
+const AnyPort = -1
+
+// What RaftPort and PeerPort are by default.
+const (
+	raftAboveGossip = 1000
+	peerAboveGossip = 10000
 )
 
 // maxName keeps a node's description within what gossip carries.
@@ -52,8 +62,9 @@ type Config struct {
 	Join []string
 	// Resolver says what the names in Join stand for; a net.Resolver is one. Default: Network, if it is one, or the operating system's.
 	Resolver Resolver
-	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it. Two clusters that were begun
-	// by mistake never mix: when they see each other, both go on by themselves and log an error that says which node belongs to another.
+	// Bootstrap lets this node begin a cluster if it has no state and finds no cluster. Exactly one node should have it. It looks for one for a second or
+	// two, and for ten seconds while it has not found everyone in Join. Two clusters that were begun by mistake never mix: when they see each other, both
+	// go on by themselves and log an error that says which of them to keep.
 	Bootstrap bool
 	// ExpectNodes, instead of Bootstrap, begins a cluster as soon as so many nodes that have no state see each other, with all of them; none of them is
 	// special. All have the same number: how many are started at first. If one of those that see each other knows of a cluster, that is joined, so nodes
@@ -73,7 +84,9 @@ type Config struct {
 	// AdvertiseIP is the address the other nodes are told, if it is not BindIP. It is required if BindIP is unspecified, such as
 	// "0.0.0.0".
 	AdvertiseIP string
-	// GossipPort, RaftPort and PeerPort are the ports of gossip (packets and streams), raft and gRPC. 0 is any free one.
+	// GossipPort, RaftPort and PeerPort are the ports of gossip (packets and streams), raft and gRPC. Each node on one machine needs ports of its own;
+	// AnyPort is any free one. Defaults: DefaultGossipPort; GossipPort + 1000, which is 8946; and GossipPort + 10000, which is 17946; or AnyPort for
+	// all of them if that is GossipPort.
 	GossipPort, RaftPort, PeerPort int
 	// RaftOverGRPC sends raft's traffic through the gRPC port; RaftPort is not opened.
 	RaftOverGRPC bool
@@ -113,6 +126,9 @@ type Config struct {
 // withDefaults fills in what is zero.
 func (c Config) withDefaults() Config {
 	setDefault(&c.BindIP, DefaultBindIP)
+	setDefault(&c.GossipPort, DefaultGossipPort)
+	setDefault(&c.RaftPort, portAbove(c.GossipPort, raftAboveGossip))
+	setDefault(&c.PeerPort, portAbove(c.GossipPort, peerAboveGossip))
 	setDefault(&c.LeaseDuration, DefaultLeaseDuration)
 	setDefault(&c.HeartbeatTimeout, DefaultHeartbeatTimeout)
 	setDefault(&c.ElectionTimeout, DefaultElectionTimeout)
@@ -127,6 +143,13 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+func portAbove(gossip, by int) int {
+	if gossip < 0 {
+		return gossip
+	}
+	return gossip + by
 }
 
 func setDefault[T comparable](v *T, d T) {
@@ -165,6 +188,7 @@ func (c Config) validate() error {
 		bad("AdvertiseIP", "%q is not an IP address that others can reach", c.AdvertiseIP)
 	}
 	c.validatePorts(bad)
+	c.validateReach(bad)
 	for _, addr := range c.Join {
 		host, port, err := net.SplitHostPort(addr)
 		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 {
@@ -208,6 +232,32 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// validateReach checks that nodes on other machines, if there are any, can reach this one.
+func (c Config) validateReach(bad func(field, format string, args ...any)) {
+	if _, own := c.Network.(network.Real); !own {
+		return // such a Network knows better
+	}
+	told := c.AdvertiseIP
+	if told == "" {
+		told = c.BindIP
+	}
+	ip, err := netip.ParseAddr(told)
+	if err != nil || !ip.IsLoopback() {
+		return
+	}
+	for _, addr := range c.Join {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			continue
+		}
+		if other, err := netip.ParseAddr(host); err == nil && !other.IsLoopback() {
+			bad("BindIP", "is %s, where only this machine reaches it, and Join names another one, %s: set BindIP to an address of this machine in that network,"+
+				" or to 0.0.0.0 with AdvertiseIP", told, host)
+			return
+		}
+	}
+}
+
 func (c Config) validatePorts(bad func(field, format string, args ...any)) {
 	ports := []struct {
 		field string
@@ -218,10 +268,10 @@ func (c Config) validatePorts(bad func(field, format string, args ...any)) {
 	}
 	used := make(map[int]string)
 	for _, p := range ports {
-		if p.port < 0 || p.port > 65535 {
-			bad(p.field, "%d is not a port; use 1 to 65535, or 0 for any free one", p.port)
+		if p.port < AnyPort || p.port > 65535 {
+			bad(p.field, "%d is not a port; use 1 to 65535, or AnyPort, or 0 for the default, which follows GossipPort", p.port)
 		}
-		if other := used[p.port]; p.port != 0 && other != "" {
+		if other := used[p.port]; p.port != AnyPort && other != "" {
 			bad(p.field, "%d is also %s; give each a port of its own", p.port, other)
 		}
 		used[p.port] = p.field

@@ -1,11 +1,18 @@
 // Package cluster makes one broker of many: nodes find each other by gossip (hashicorp/memberlist), agree on one order of
 // commands (hashicorp/raft) and talk over gRPC.
 //
-//	shoal.WithCluster(cluster.New(cluster.Config{Name: "c01", Bootstrap: true, Dir: "data/c01"}))
-//	shoal.WithCluster(cluster.New(cluster.Config{Name: "c02", Join: []string{"10.0.0.1:7946"}, GossipPort: 7946, BindIP: "10.0.0.2"}))
+// These are two nodes, each on a machine of its own, and what a program does with its node:
+//
+//	c01 := cluster.New(cluster.Config{Name: "c01", BindIP: "10.0.0.1", Dir: "data/c01", Bootstrap: true})
+//	c02 := cluster.New(cluster.Config{Name: "c02", BindIP: "10.0.0.2", Dir: "data/c02", Join: []string{"10.0.0.1:7946"}})
+//
+//	b, err := shoal.New(shoal.WithCluster(c01), shoal.WithListen(":1883"), shoal.WithAnonymous())
+//
+// Nodes talk to each other on three ports, which are 7946, 8946 and 17946 unless Config says otherwise; several nodes on one machine need ports of their own.
 //
 // One node is told to bootstrap, or all are told how many they are at first (Config.ExpectNodes); the others join through any member, by address or by a name that is looked up anew each time, in any order. A cluster of three survives the loss of
-// any one node, one of five the loss of any two. Nodes restart with the same Dir, or without.
+// any one node, one of five the loss of any two. Nodes restart with the same Dir, or without. A node that does not serve says after a few seconds what it
+// waits for, in its log and in Status.Reason.
 //
 // # Membership
 //

@@ -22,7 +22,7 @@ func threeOnDisk(b *testing.B) (nodes []*shoal.Broker) {
 	var seed string
 	for i := range 3 {
 		name := fmt.Sprint("n", i)
-		c := cluster.New(cluster.Config{Name: name, Bootstrap: i == 0, Join: join(seed), Dir: filepath.Join(b.TempDir(), name)})
+		c := cluster.New(cluster.Config{Name: name, Bootstrap: i == 0, GossipPort: cluster.AnyPort, Join: join(seed), Dir: filepath.Join(b.TempDir(), name)})
 		broker, err := shoal.New(shoal.WithAnonymous(), shoal.WithCluster(c), shoal.WithLimits(shoal.Limits{QueuedMessages: 1 << 20, QueuedBytes: 1 << 30}))
 		require.NoError(b, err)
 		require.NoError(b, broker.Start(b.Context()))

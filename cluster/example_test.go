@@ -26,9 +26,9 @@ func ExampleNew() {
 		}
 		return b
 	}
-	c01 := cluster.New(cluster.Config{Name: "c01", Bootstrap: true})
+	c01 := cluster.New(cluster.Config{Name: "c01", Bootstrap: true, GossipPort: cluster.AnyPort})
 	one := start(c01)
-	two := start(cluster.New(cluster.Config{Name: "c02", Join: []string{c01.Addr()}}))
+	two := start(cluster.New(cluster.Config{Name: "c02", GossipPort: cluster.AnyPort, Join: []string{c01.Addr()}}))
 
 	sub, err := two.Subscribe(ctx, []string{"hello/#"}, shoal.SubscribeOptions{QoS: 1})
 	if err != nil {

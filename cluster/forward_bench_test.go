@@ -18,7 +18,7 @@ func BenchmarkForwardMessage(b *testing.B) {
 	var nodes []*shoal.Broker
 	var seed string
 	for i := range 2 {
-		c := cluster.New(cluster.Config{Name: fmt.Sprint("n", i), Bootstrap: i == 0, Join: join(seed)})
+		c := cluster.New(cluster.Config{Name: fmt.Sprint("n", i), Bootstrap: i == 0, GossipPort: cluster.AnyPort, Join: join(seed)})
 		broker, err := shoal.New(shoal.WithAnonymous(), shoal.WithCluster(c))
 		require.NoError(b, err)
 		require.NoError(b, broker.Start(b.Context()))

@@ -25,7 +25,7 @@ func runAsNode() int {
 	}
 	name := os.Getenv(envNode)
 	c := New(Config{
-		Name: name, Bootstrap: name == "c01", GossipPort: port, Join: strings.Split(os.Getenv(envJoin), ","), Logger: testLogger().With("on", name),
+		Name: name, Bootstrap: name == "c01", GossipPort: port, RaftPort: AnyPort, PeerPort: AnyPort, Join: strings.Split(os.Getenv(envJoin), ","), Logger: testLogger().With("on", name),
 	})
 	m := newMachine()
 	self, err := c.Self()

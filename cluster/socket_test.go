@@ -18,7 +18,7 @@ func onLoopback(t testing.TB, tune func(*Config)) []*node {
 	var nodes []*node
 	var join []string
 	for _, name := range []string{"c01", "c02", "c03"} {
-		cfg := Config{Name: name, Bootstrap: name == "c01", Join: join, Logger: testLogger().With("on", name)}
+		cfg := Config{Name: name, Bootstrap: name == "c01", GossipPort: AnyPort, Join: join, Logger: testLogger().With("on", name)}
 		if tune != nil {
 			tune(&cfg)
 		}

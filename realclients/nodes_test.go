@@ -62,7 +62,7 @@ func startCluster(ctx context.Context, n int) (brokers []*shoal.Broker, err erro
 	var join []string
 	for i := range n {
 		c := cluster.New(cluster.Config{
-			Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join, Logger: log,
+			Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, GossipPort: cluster.AnyPort, Join: join, Logger: log,
 			// No node is lost here, and none is to be given up because a busy machine let it wait.
 			LeaseDuration: 15 * time.Second, HeartbeatTimeout: 3 * time.Second, ElectionTimeout: 3 * time.Second,
 		})

@@ -55,7 +55,7 @@ func startDemo(ctx context.Context, addresses []string, dir string, log *slog.Lo
 			said = program.AtLeast(log, slog.LevelWarn)
 		}
 		b, c, err := newBroker(cluster.Config{
-			Name: nodeName(i), Bootstrap: i == 0, Join: join, ServerReference: address, Logger: said,
+			Name: nodeName(i), Bootstrap: i == 0, GossipPort: cluster.AnyPort, Join: join, ServerReference: address, Logger: said,
 		}, []string{"tcp://" + address}, dir, log)
 		if err != nil {
 			return brokers, err

@@ -30,7 +30,7 @@ func startNodes(t *testing.T, server *testservers.Server, n int) *nodes {
 	t.Cleanup(c.stop)
 	var join []string
 	for i := range n {
-		cl := cluster.New(cluster.Config{Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, Join: join})
+		cl := cluster.New(cluster.Config{Name: fmt.Sprintf("c%02d", i+1), Bootstrap: i == 0, GossipPort: cluster.AnyPort, Join: join})
 		b, err := shoal.New(shoal.WithAnonymous(), shoal.WithCluster(cl), shoal.WithStorage(redis.Open("redis://"+server.Addr())))
 		require.NoError(t, err)
 		require.NoError(t, b.Start(t.Context()))

@@ -15,15 +15,15 @@ const (
 	batchCommands = 4096
 	// pendingBytes is how much may wait to be applied; a single command may always.
 	pendingBytes = 64 << 20
-	// maxCommand is the largest command. Everything that is bounded in commands is bounded in bytes by it.
-	maxCommand      = 60 << 20
+	// MaxCommand is the largest command. Everything that is bounded in commands is bounded in bytes by it.
+	MaxCommand      = 60 << 20
 	commandOverhead = 64 // what a waiting command costs besides its bytes
 	retryMin        = 10 * time.Millisecond
 	retryMax        = 200 * time.Millisecond
 )
 
 var (
-	errTooLarge = fmt.Errorf("%w: the command is larger than %d bytes", shoal.ErrNotReplicated, maxCommand)
+	errTooLarge = fmt.Errorf("%w: %w: more than %d bytes", shoal.ErrNotReplicated, shoal.ErrCommandTooLarge, MaxCommand)
 	errPending  = fmt.Errorf("%w: more than %d bytes of commands wait already", shoal.ErrNotReplicated, pendingBytes)
 	errGivenUp  = fmt.Errorf("%w: the cluster has given this node up meanwhile", shoal.ErrNotReplicated)
 	errSkipped  = fmt.Errorf("%w: %w: it came in a snapshot", shoal.ErrNotReplicated, shoal.ErrResultUnknown)
@@ -74,7 +74,7 @@ func (b *batcher) enqueue(p proposal) error {
 	switch {
 	case b.closed:
 		return errClosed
-	case len(cmd) > maxCommand:
+	case len(cmd) > MaxCommand:
 		return errTooLarge
 	case b.bytes > 0 && b.bytes+cost > pendingBytes:
 		return errPending

@@ -17,7 +17,7 @@ const (
 	bootstrapWait = 1500 * time.Millisecond
 	// bootstrapPatience is how long it looks for those that it was told to join. They may be a cluster that it is cut off from.
 	bootstrapPatience = 10 * time.Second
-	bootstrapPoll = 50 * time.Millisecond
+	bootstrapPoll     = 50 * time.Millisecond
 )
 
 // state is what a node answers about itself.

@@ -196,7 +196,7 @@ func readRecord(r io.Reader, buf []byte) ([]byte, error) {
 }
 
 // maxRecord is larger than any entry that the batcher makes.
-const maxRecord = 2 * maxCommand
+const maxRecord = 2 * MaxCommand
 
 func (s *segment) size() int64 {
 	if len(s.ends) == 0 {
