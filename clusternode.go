@@ -65,6 +65,7 @@ type clusterNode struct {
 	changed chan struct{} // closed, and made anew, whenever serving may have changed
 	peers   map[string]*peerQueue
 	live    map[string]Node      // as discovery sees it
+	lonely  time.Time            // since when discovery sees no other node; zero while it does
 	wills   map[willKey]*will    // adopted
 	passing map[string][]passing // by shared group
 	lapsed  *time.Timer          // while there is no lease
@@ -127,6 +128,12 @@ func (n *clusterNode) setLive(live []Node) {
 	for _, node := range live {
 		n.live[node.Name] = node
 	}
+	switch {
+	case len(live) > 1:
+		n.lonely = time.Time{}
+	case n.lonely.IsZero():
+		n.lonely = time.Now()
+	}
 	n.mu.Unlock()
 	n.c.SetPeers(live)
 }
@@ -162,8 +169,12 @@ func (n *clusterNode) stir() {
 	n.changed = make(chan struct{})
 }
 
+// referLost is for how long clients are sent to nodes that are not to be seen any more. After that they are told that there is no server for them, rather than
+// be sent to one that is gone.
+const referLost = 30 * time.Second
+
 // serverReferences names other nodes that clients can go to instead of this one: those that take part and that discovery sees; or, while this
-// node is cut off and sees nobody, those that took part when it last heard.
+// node sees nobody, for as long as it may be this node that is cut off, those that took part when it last heard.
 func (n *clusterNode) serverReferences() []string {
 	n.state.mu.RLock()
 	up := make(map[string]string, len(n.state.up))
@@ -184,12 +195,13 @@ func (n *clusterNode) serverReferences() []string {
 			both = append(both, node.ServerReference)
 		}
 	}
+	lost := !n.lonely.IsZero() && time.Since(n.lonely) > referLost
 	n.mu.Unlock()
 	refs := both
 	if len(refs) == 0 {
 		refs = seen // they have just come, or are about to
 	}
-	if len(refs) == 0 {
+	if len(refs) == 0 && !lost {
 		refs = slices.Collect(maps.Values(up))
 	}
 	slices.Sort(refs)

@@ -38,7 +38,7 @@ const (
 	DefaultSnapshotBytes    = 64 << 20
 )
 
-// AnyPort, as a port of Config, is one that is free. Cluster.Addr says which it is for gossip.
+// AnyPort is, as a port of Config, one that is free. Cluster.Addr says which it is for gossip.
 const AnyPort = -1
 
 // What RaftPort and PeerPort are by default.

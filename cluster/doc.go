@@ -22,7 +22,8 @@
 //   - The vote of a voter that is stopped or lost goes to a spare node as soon as the others have noticed. So nodes are replaced by starting the new
 //     one, waiting until it serves, and stopping the old one: one at a time, that can go on for ever, and nobody need be told.
 //   - Without a spare node a voter that is stopped, or lost, keeps its vote, since it is expected back: a restart changes nothing about who
-//     decides. Of two nodes, one that is stopped gives its vote up, so that the other one goes on alone.
+//     decides. Of two nodes, one that is stopped gives its vote up, so that the other one goes on alone; if both are stopped, the second one has to be
+//     started again for the cluster to go on.
 //   - The votes of nodes that stay away lapse by themselves, but only where the cluster can lose one node more for that (two votes of five, one of
 //     four), and never below a majority of Config.Voters: after 15 seconds if the node was stopped, and after Config.RemoveLostAfter if
 //     it was lost.
