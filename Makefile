@@ -44,7 +44,8 @@ fuzz:
 chaos:
 	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos' -v ./cluster/clustertest/nemesis
 
-# The same against three processes of examples/cluster, in real time: kill -9, SIGSTOP, links that are cut, slow or reset; with files and with Redis.
+# The same against three processes of examples/cluster, in real time, with files and with Redis. As root on Linux each has a host of its own, a network namespace, with
+# links that lose packets; elsewhere there are proxies between them. CHAOS_KINDS, CHAOS_STORE, CHAOS_SEED and CHAOS_PROXIES narrow it down.
 chaos-processes:
 	CHAOS_TIME=$(CHAOSTIME) go test -count=1 -timeout 24h -run '^TestChaos$$' -v ./examples/cluster
 

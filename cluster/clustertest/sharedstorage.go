@@ -17,7 +17,7 @@ type SharedStorage struct {
 	mu     sync.Mutex
 	spaces map[string]map[string][]byte // the values are never changed in place
 	marks  map[string]mark
-	calls  uint64
+	opened uint64 // how often a node has
 	away   error
 	full   error                    // of every write
 	lost   func() bool              // whether a write that waits is lost with the server; see Crash
@@ -106,13 +106,23 @@ func (s *SharedStorage) Resume() {
 // Storage returns the store as the node with a name sees it, for a broker that is not made by New. Closing it leaves the data where it is.
 func (s *SharedStorage) Storage(node string) shoal.FencedStorage { return s.handle(node) }
 
-func (s *SharedStorage) handle(node string) *sharedHandle { return &sharedHandle{s: s, node: node} }
+func (s *SharedStorage) handle(node string) *sharedHandle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened++
+	return &sharedHandle{s: s, node: node, calls: s.opened * callsOfOne}
+}
+
+// callsOfOne is more than the calls of one process. Each process numbers its own, beyond those of all that were started earlier, as it does for a real server: two
+// that write with the same Fence, which the contract excludes, are not in one order, and the earlier one is refused.
+const callsOfOne = 1 << 40
 
 // sharedHandle is the store as one run of a node sees it.
 type sharedHandle struct {
 	s      *SharedStorage
 	node   string
-	closed bool // guarded by s.mu
+	calls  uint64 // guarded by s.mu, as closed is
+	closed bool
 }
 
 var _ shoal.FencedStorage = (*sharedHandle)(nil)
@@ -155,8 +165,8 @@ func (h *sharedHandle) begin(ctx context.Context, write bool) (gates []chan stru
 	if gate := s.gates[h.node]; gate != nil && write {
 		gates = append(gates, gate)
 	}
-	s.calls++
-	return gates, s.calls, nil
+	h.calls++
+	return gates, h.calls, nil
 }
 
 // Commit implements shoal.Storage.

@@ -63,7 +63,14 @@ type Process struct {
 // Start runs the program. It is killed at the end of the test if it still runs, and what it wrote is logged if the test failed.
 func (b *Binary) Start(t testing.TB, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(b.Path(t), args...), done: make(chan struct{}), changed: make(chan struct{})}
+	return b.StartBy(t, exec.Command, args...)
+}
+
+// StartBy is Start with a command that another one makes of the program and its arguments, as Switch.Command does. That must become the program, and not run it
+// beside itself.
+func (b *Binary) StartBy(t testing.TB, command func(path string, args ...string) *exec.Cmd, args ...string) *Process {
+	t.Helper()
+	p := &Process{cmd: command(b.Path(t), args...), done: make(chan struct{}), changed: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
