@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"time"
 
 	"github.com/shoalmq/shoal/packets"
 )
@@ -42,6 +43,13 @@ type Principal struct {
 	Name string
 	// Data is the Authenticator's own, for its Authorizer.
 	Data any
+	// Expires is when the client's right to be connected ends, as that of a token does: the connection
+	// is then closed with Maximum connect time (0xA0), unless a re-authentication has returned
+	// a later time. The zero value: never.
+	Expires time.Time
+	// ClientID, if not empty, is the ClientID that the client has instead of the one it sent: one from
+	// its certificate, for example. It is not looked at in a re-authentication.
+	ClientID string
 }
 
 // Action is what a client wants to do with a topic.
@@ -80,7 +88,7 @@ type AccessRequest struct {
 //
 // Authorize is called on the connection's own goroutine and may block until ctx ends. nil allows; an *Error chooses the
 // reason code, any other error becomes Not authorized (0x87). Publish decisions are cached for a connection, topic by
-// topic, until Broker.InvalidateAuthorization is called or a minute has passed.
+// topic, until Broker.InvalidateAuthorization is called or a minute has passed; Server unavailable (0x88) is not.
 type Authorizer interface {
 	Authorize(ctx context.Context, r *AccessRequest) error
 }

@@ -167,6 +167,9 @@ func (c *conn) serve() ended {
 		return end
 	}
 	for { // first what came together with the CONNECT [MQTT-3.1.4-6]
+		if end, ok := c.outstayed(); !ok {
+			return end
+		}
 		if end, ok := c.batch(); !ok {
 			return end
 		}

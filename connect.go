@@ -6,8 +6,11 @@ import (
 	"crypto/tls"
 	"encoding/base32"
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -124,7 +127,11 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	}
 	c.principal = principal
 	assigned := p.ClientID == ""
-	if assigned {
+	if id := principal.ClientID; id != "" {
+		if p.ClientID, err = id, checkClientID(id); err != nil {
+			return err
+		}
+	} else if assigned {
 		p.ClientID = newClientID() // [MQTT-3.1.3-6]
 	}
 	c.clientID = p.ClientID
@@ -166,6 +173,17 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 		return err
 	}
 	return c.b.admit(ctx, c, p, e, assigned)
+}
+
+// checkClientID checks a ClientID that an Authenticator has chosen [MQTT-1.5.4-1] [MQTT-1.5.4-2].
+func checkClientID(id string) error {
+	if len(id) > math.MaxUint16 || !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+		return &Error{
+			ReasonCode: packets.ClientIdentifierNotValid,
+			Err:        fmt.Errorf("the Authenticator returned a ClientID of %d bytes that is no UTF-8 string of MQTT", len(id)),
+		}
+	}
+	return nil
 }
 
 // checkConnect checks what the codec cannot know.

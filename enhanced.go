@@ -257,6 +257,7 @@ func (c *conn) becomes(p *Principal) error {
 		return err
 	}
 	c.authCache = authCache{}
+	c.setDeadline(c.nextDue()) // the login may end at another time now
 	c.s.mu.Lock()
 	w := c.s.will
 	current := c.s.conn == c

@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 
 // The Keep Alive is judged by what has arrived, not by when the reader, which may have been busy, has looked at it. Bytes
 // of a packet that is still arriving keep the connection alive, too, as long as the packet gets on.
+
+var errExpired = errors.New("shoal: the login has expired")
 
 const (
 	// slowestArrival is how many bytes a second of a packet must arrive, on average, for the connection to stay alive
@@ -26,7 +29,17 @@ func (c *conn) arrivedBefore(began time.Time) (n int, err error) {
 	return c.rd.FillArrived(arrivalQuiet)
 }
 
-// overdue returns false when the client has been silent for too long.
+// outstayed returns false when the client's login has expired.
+func (c *conn) outstayed() (ended, bool) {
+	if expires := c.principal.Expires; !expires.IsZero() && !time.Now().Before(expires) {
+		return ended{
+			code: packets.MaximumConnectTime, err: errExpired, notify: true, reason: "the login has expired",
+		}, false
+	}
+	return ended{}, true
+}
+
+// overdue returns false when the client has been silent, or connected, for too long.
 func (c *conn) overdue() (ended, bool) {
 	now := time.Now()
 	if e := c.enhanced; e != nil && e.exchange != nil && !now.Before(e.due) {
@@ -40,7 +53,7 @@ func (c *conn) overdue() (ended, bool) {
 			reason: "no packet within one and a half times the Keep Alive [MQTT-3.1.2-22]",
 		}, false
 	}
-	return ended{}, true
+	return c.outstayed()
 }
 
 // aliveUntil is when the client must have sent more.
@@ -55,7 +68,8 @@ func (c *conn) aliveUntil() time.Time {
 	return due
 }
 
-// nextDue is when the reader must look at the time again: for the Keep Alive, or for a re-authentication that must be over.
+// nextDue is when the reader must look at the time again: for the Keep Alive, for a re-authentication that must be over, or for a login
+// that expires.
 // It is zero for never.
 func (c *conn) nextDue() (due time.Time) {
 	if c.keepAlive > 0 {
@@ -63,6 +77,9 @@ func (c *conn) nextDue() (due time.Time) {
 	}
 	if e := c.enhanced; e != nil && e.exchange != nil && (due.IsZero() || e.due.Before(due)) {
 		due = e.due
+	}
+	if expires := c.principal.Expires; !expires.IsZero() && (due.IsZero() || expires.Before(due)) {
+		due = expires
 	}
 	return due
 }

@@ -363,8 +363,10 @@ func (c *conn) mayPublish(sc *scratch, p *packets.Publish) packets.ReasonCode {
 		if err != nil {
 			v = verdict{ReasonCodeOf(err, packets.NotAuthorized), reasonStringOf(err)}
 		}
-		key.topic = strings.Clone(key.topic)
-		a.decided[key] = v
+		if v.code != packets.ServerUnavailable { // which is no decision: the next message asks again
+			key.topic = strings.Clone(key.topic)
+			a.decided[key] = v
+		}
 	}
 	sc.reason = v.reason
 	return v.code

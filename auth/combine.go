@@ -53,9 +53,22 @@ func (m *members) findings(p *shoal.Principal) []*shoal.Principal {
 	return nil
 }
 
-// principal is a Principal that remembers what the members found.
+// principal is a Principal that remembers what the members found. It expires when the first of theirs
+// does, and has the first ClientID that one of them chose.
 func (m *members) principal(name string, found []*shoal.Principal) *shoal.Principal {
-	return &shoal.Principal{Name: name, Data: &findings{m, found}}
+	p := &shoal.Principal{Name: name, Data: &findings{m, found}}
+	for _, f := range found {
+		if f == nil {
+			continue
+		}
+		if !f.Expires.IsZero() && (p.Expires.IsZero() || f.Expires.Before(p.Expires)) {
+			p.Expires = f.Expires
+		}
+		if p.ClientID == "" {
+			p.ClientID = f.ClientID
+		}
+	}
+	return p
 }
 
 // part is p as member i must see it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -137,6 +138,28 @@ func TestAll(t *testing.T) {
 	_, err = a.Authenticate(t.Context(), user("cat"))
 	require.ErrorContains(t, err, "unknown to one")
 	require.Equal(t, asked, two.asked, "nobody is asked after a refusal")
+}
+
+// TestExpiryAndClientID holds that the first end counts, and the first ClientID.
+func TestExpiryAndClientID(t *testing.T) {
+	soon, later := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
+	member := func(p shoal.Principal) shoal.Authenticator { return fixed{&p} }
+	a := auth.All(member(shoal.Principal{Name: "a", Expires: later}), member(shoal.Principal{}), member(shoal.Principal{Expires: soon, ClientID: "id"}))
+	p, err := a.Authenticate(t.Context(), user("x"))
+	require.NoError(t, err)
+	require.Equal(t, soon, p.Expires)
+	require.Equal(t, "id", p.ClientID)
+	p, err = auth.First(member(shoal.Principal{Name: "a", Expires: later, ClientID: "id"})).Authenticate(t.Context(), user("x"))
+	require.NoError(t, err)
+	require.Equal(t, later, p.Expires)
+	require.Equal(t, "id", p.ClientID)
+}
+
+// fixed lets everybody in as the same.
+type fixed struct{ p *shoal.Principal }
+
+func (f fixed) Authenticate(context.Context, *shoal.Credentials) (*shoal.Principal, error) {
+	return f.p, nil
 }
 
 // allows says which of the topics a client may use.

@@ -34,7 +34,7 @@ type Config struct {
 	Name Field
 	// AnyUserName lets clients give another user name, which is not looked at.
 	AnyUserName bool
-	// ClientID, if not empty, is a field that must be the client ID.
+	// ClientID, if not empty, is a field that is the client ID, whatever the client says.
 	ClientID Field
 	// CRLs are the paths of revocation lists.
 	CRLs []string
@@ -136,15 +136,18 @@ func (c *certificates) User(_ context.Context, q *source.Query) (*source.User, e
 	case given != "" && given != name && !c.cfg.AnyUserName:
 		return nil, refused("the certificate is another user's")
 	}
+	id := ""
 	if c.cfg.ClientID != "" {
-		if id, _ := c.cfg.value(leaf, c.cfg.ClientID); id == "" || id != q.Credentials.ClientID {
-			return nil, refused("the %s of the certificate is not the client ID", c.cfg.ClientID)
+		if id, _ = c.cfg.value(leaf, c.cfg.ClientID); id == "" {
+			return nil, refused("the certificate has no %s, which is the client ID", c.cfg.ClientID)
 		}
 	}
 	if err := c.lists.check(chains); err != nil {
 		return nil, refused("%w", err)
 	}
-	return &source.User{Name: name, Verified: true, Attributes: attributes(leaf), Expires: leaf.NotAfter}, nil
+	return &source.User{
+		Name: name, ClientID: id, Verified: true, Attributes: attributes(leaf), Expires: leaf.NotAfter,
+	}, nil
 }
 
 // verified returns the certificate of a client, and the chains by which the listener has verified it.

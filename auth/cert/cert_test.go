@@ -109,8 +109,9 @@ func TestFields(t *testing.T) {
 	require.NoError(t, a.Authorize(t.Context(), &shoal.AccessRequest{
 		ClientID: "dns.example", Principal: p, Action: shoal.ActionPublish, Topic: "o1/ou1/77/dns.example/ann@example.com",
 	}))
-	refuses(t, a, with(state, "", "other"), "not the client ID")
-	refuses(t, open(t, cert.Config{ClientID: cert.URI}), with(shown(t, authority, named("ann")), "", ""), "not the client ID")
+	require.Equal(t, "dns.example", p.ClientID)
+	require.Equal(t, "dns.example", authtest.Login(t, a, with(state, "", "other")).ClientID)
+	refuses(t, open(t, cert.Config{ClientID: cert.URI}), with(shown(t, authority, named("ann")), "", ""), "which is the client ID")
 	refuses(t, a, with(nil, "ann", "c"), "not by TLS")
 	refuses(t, a, with(&tls.ConnectionState{}, "ann", "c"), "no certificate")
 	refuses(t, a, with(&tls.ConnectionState{PeerCertificates: state.PeerCertificates}, "ann", "c"), "does not verify")

@@ -7,7 +7,8 @@
 // The listener must ask for certificates and verify them (tls.RequireAndVerifyClientCert, or
 // tls.VerifyClientCertIfGiven beside other authenticators); a connection without a verified
 // certificate is refused. A user name that a client gives must be the certificate's, unless
-// Config.AnyUserName is set, and with Config.ClientID its client ID must be a field of the certificate.
+// Config.AnyUserName is set. With Config.ClientID its client ID is a field of the certificate, too.
+// Connections end when the certificate does.
 //
 // Attributes of the client are the fields common_name, organisation, organisational_unit, serial,
 // dns, email and uri, as far as the certificate has them, for rules with %{name}. Rules are

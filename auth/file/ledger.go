@@ -168,7 +168,9 @@ func wrap(p *shoal.Principal, c *shoal.Credentials) *shoal.Principal {
 	if p == nil {
 		p = &shoal.Principal{Name: c.UserName}
 	}
-	return &shoal.Principal{Name: p.Name, Data: &entered{remote: remoteOf(c), next: p}}
+	return &shoal.Principal{
+		Name: p.Name, Data: &entered{remote: remoteOf(c), next: p}, Expires: p.Expires, ClientID: p.ClientID,
+	}
 }
 
 // inner are credentials as Next must see them.

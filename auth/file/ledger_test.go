@@ -201,8 +201,10 @@ func (gate) BeginAuthentication(context.Context, *shoal.Credentials, string) (sh
 
 type opened struct{}
 
+var later = time.Now().Add(time.Hour)
+
 func (opened) Step(context.Context, []byte) (shoal.AuthenticationStep, error) {
-	return shoal.AuthenticationStep{Done: true, Principal: &shoal.Principal{Name: "gated", Data: 1}}, nil
+	return shoal.AuthenticationStep{Done: true, Principal: &shoal.Principal{Name: "gated", Data: 1, ClientID: "id", Expires: later}}, nil
 }
 
 func TestBlacklistInFrontOfEnhancedAuthentication(t *testing.T) {
@@ -215,6 +217,8 @@ func TestBlacklistInFrontOfEnhancedAuthentication(t *testing.T) {
 	step, err := x.Step(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, "gated", step.Principal.Name)
+	require.Equal(t, "id", step.Principal.ClientID)
+	require.Equal(t, later, step.Principal.Expires)
 	_, err = openLedger(t, "testdata/ledger.yaml", nil).BeginAuthentication(t.Context(), &shoal.Credentials{}, "m")
 	authtest.RequireCode(t, packets.BadAuthenticationMethod, err)
 }

@@ -17,8 +17,8 @@
 // "tenants/%{tenant}/#". Rules of a token last as long as the login.
 //
 // A token must have exp, unless Config.NoExpiry allows it to last for ever. When it has expired the
-// client may neither publish nor subscribe; source.UserOf(principal).Expires is when. nbf, and, if they
-// are configured, iss and aud are checked, too.
+// connection is closed with Maximum connect time (0xA0). nbf, and, if they are configured, iss and aud
+// are checked, too.
 //
 // # Keys
 //

@@ -66,7 +66,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c *shoal.Credentials) 
 
 func (a *Authenticator) principal(name string, u *User) *shoal.Principal {
 	a.n.logins.Add(1)
-	return &shoal.Principal{Name: name, Data: &login{user: u}}
+	return &shoal.Principal{Name: name, Data: &login{user: u}, Expires: u.Expires, ClientID: u.ClientID}
 }
 
 // user returns what the source knows of who asks.

@@ -75,9 +75,10 @@ type User struct {
 	// not asked for them.
 	Rules    *acl.List
 	HasRules bool
-	// Expires is when the login ends. From then on the client may neither publish nor subscribe.
-	// The zero value: never.
+	// Expires is when the login ends: the connection is closed then. The zero value: never.
 	Expires time.Time
+	// ClientID, if not empty, is the one that the client gets.
+	ClientID string
 }
 
 // Subject is a client whose rules are asked for.
