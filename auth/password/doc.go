@@ -9,6 +9,7 @@
 //	                                            form without "i=" and with '.' for '+', too
 //	$7$101$salt$hash                            mosquitto_passwd, PBKDF2 with SHA-512
 //	$6$salt$hash                                mosquitto_passwd before 2.0, SHA-512
+//	SCRAM-SHA-256$4096:salt$StoredKey:ServerKey the keys of package auth/scram and of PostgreSQL
 //
 // A Format reads what does not say so, for migration: plain text, unsalted or salted digests, and
 // HMACs, as other brokers store them.

@@ -53,6 +53,9 @@ func Parse(stored string) (*Hash, error) {
 	if len(stored) > longestStored {
 		return nil, malformed("it has %d bytes; at most %d are read", len(stored), longestStored)
 	}
+	if rest, ok := strings.CutPrefix(stored, scramPrefix); ok {
+		return parseSCRAM(rest)
+	}
 	parts := strings.Split(stored, "$")
 	if len(parts) < 3 || parts[0] != "" {
 		return nil, malformed("it does not begin with $scheme$; for hashes that do not, set a format")

@@ -52,6 +52,23 @@ func TestMake(t *testing.T) {
 	require.ErrorContains(t, err, "argon2id")
 }
 
+// TestKeysOfSCRAM reads the example of RFC 7677, whose password is "pencil".
+func TestKeysOfSCRAM(t *testing.T) {
+	const stored = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+	h, err := password.Parse(stored)
+	require.NoError(t, err)
+	require.True(t, h.Verify([]byte("pencil")))
+	require.False(t, h.Verify([]byte("pencils")))
+	for _, wrong := range []string{
+		"SCRAM-SHA-256$", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$:", "SCRAM-SHA-256$0:W22ZaJ0SNY7soEsUEjb6gQ==$" + key32 + ":x",
+		"SCRAM-SHA-256$10000001:W22ZaJ0SNY7soEsUEjb6gQ==$" + key32 + ":x", "SCRAM-SHA-256$4096:$" + key32 + ":x",
+		"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" + key32 + "AAAA:x", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" + key32,
+	} {
+		_, err := password.Parse(wrong)
+		require.ErrorIs(t, err, password.ErrMalformed, wrong)
+	}
+}
+
 // TestBcryptDoesNotCutPasswords holds that what bcrypt would not look at does not match.
 func TestBcryptDoesNotCutPasswords(t *testing.T) {
 	long := strings.Repeat("x", 72)

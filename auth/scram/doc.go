@@ -10,6 +10,8 @@
 // the server's first, empty one. The server's last message is in CONNACK. User Name and Password of CONNECT are not looked at.
 // The Principal is named after the user of the exchange. A re-authentication must be of the same user.
 //
+// Stored makes Users of a source of users, such as a database (package auth/source).
+//
 // A client that names no method, as none of MQTT 3 can, is refused, unless Config.Plain lets it in with User Name and Password, which are
 // checked against the same keys. Other kinds of users are added with package auth.
 //

@@ -69,6 +69,20 @@ func (a *Authenticator) principal(name string, u *User) *shoal.Principal {
 	return &shoal.Principal{Name: name, Data: &login{user: u}, Expires: u.Expires, ClientID: u.ClientID}
 }
 
+// Lookup returns what the source, or the cache, knows of a user, without verifying anything. Errors are
+// ErrUnknownUser, ErrRefused and ErrMalformed; any other says that the source could not be asked.
+func (a *Authenticator) Lookup(ctx context.Context, name string) (*User, error) {
+	found, err := a.user(ctx, &Query{Name: name, Credentials: &shoal.Credentials{UserName: name}})
+	if err == nil {
+		err = found.refusal
+	}
+	if err != nil {
+		return nil, err
+	}
+	known := *found.user
+	return &known, nil
+}
+
 // user returns what the source knows of who asks.
 func (a *Authenticator) user(ctx context.Context, q *Query) (answer, error) {
 	if a.cfg.Local {
