@@ -96,11 +96,22 @@ func TestLedgerInJSON(t *testing.T) {
 	requireDecisions(t, l, ann, []decision{
 		{pub, "a/x", true}, {pub, "a/b", false}, {sub, "a/b", true}, {pub, "z", true}, {sub, "z", false}, {pub, "other", true},
 	})
-	for _, c := range []*shoal.Credentials{user("off", "secret"), user("ann", "wrong"), {ClientID: "dev-1", Password: []byte("p")}} {
+	for _, c := range []*shoal.Credentials{user("off", "secret"), user("ann", "wrong"), {ClientID: "dev-1", Password: []byte("p")}, {ClientID: "dev-", Password: []byte("pass")}} {
 		_, err := l.Authenticate(t.Context(), c)
 		authtest.RequireCode(t, packets.BadUserNameOrPassword, err)
 	}
 	authtest.Login(t, l, &shoal.Credentials{ClientID: "dev-1", Password: []byte("pass")})
+}
+
+// TestRemoteThatIsNotKnown holds that, in the will of a client whose node was lost, a rule for certain
+// addresses denies what it denies, and allows nothing.
+func TestRemoteThatIsNotKnown(t *testing.T) {
+	l := openLedger(t, write(t, "", "auth: [{allow: true}]\nacl:\n- {remote: 10.*, filters: {x: 0, y: 3}}\n- {filters: {y: 0}}\n"), nil)
+	requireDecisions(t, l, &shoal.Principal{Name: "ann"}, []decision{{pub, "x", false}, {pub, "y", false}, {pub, "z", true}})
+	inside := authtest.Login(t, l, from("10.0.0.1", user("ann", "x")))
+	requireDecisions(t, l, inside, []decision{{pub, "x", false}, {pub, "y", true}, {pub, "z", true}})
+	outside := authtest.Login(t, l, from("11.0.0.1", user("ann", "x")))
+	requireDecisions(t, l, outside, []decision{{pub, "x", true}, {pub, "y", false}, {pub, "z", true}})
 }
 
 func contractUsers(t *testing.T) *file.Authenticator {

@@ -164,7 +164,10 @@ func TestFormats(t *testing.T) {
 			}
 		}
 	}
-	h, err := password.Format{Algorithm: password.Plain}.Parse(secret, "")
+	h, err := password.Format{Algorithm: password.MD5}.Parse("d41d8cd98f00b204e9800998ecf8427e", "")
+	require.NoError(t, err)
+	require.False(t, h.Verify(nil), "an empty password is none, even if it was hashed")
+	h, err = password.Format{Algorithm: password.Plain}.Parse(secret, "")
 	require.NoError(t, err)
 	require.True(t, h.Verify([]byte(secret)))
 	require.False(t, h.Verify([]byte(secret+"x")))

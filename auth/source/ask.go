@@ -44,7 +44,7 @@ func ask[V any](ctx context.Context, a *Authenticator, c *cache[V], q question[V
 	if err == nil {
 		return result, nil
 	}
-	if stale && a.cfg.WhenDown != Refuse {
+	if stale { // which is kept only if WhenDown wants it
 		a.n.stale.Add(1)
 		return old, nil
 	}
