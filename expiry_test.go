@@ -45,7 +45,7 @@ func TestExpiredLoginEndsTheConnection(t *testing.T) {
 	})
 }
 
-// minutes lets everybody in for a minute, by an exchange of one step.
+// minutes lets everybody in for a minute, and who says "never" for ever and "soon" for a second, by an exchange of one step.
 type minutes struct{ door }
 
 func (minutes) AuthenticationMethods() []string { return []string{"turns"} }
@@ -54,12 +54,20 @@ func (m minutes) BeginAuthentication(context.Context, *shoal.Credentials, string
 	return m, nil
 }
 
-func (minutes) Step(context.Context, []byte) (shoal.AuthenticationStep, error) {
-	return shoal.AuthenticationStep{Done: true, Principal: &shoal.Principal{Name: "x", Expires: time.Now().Add(time.Minute)}}, nil
+func (minutes) Step(_ context.Context, data []byte) (shoal.AuthenticationStep, error) {
+	p := &shoal.Principal{Name: "x"}
+	switch string(data) {
+	case "never":
+	case "soon":
+		p.Expires = time.Now().Add(time.Second)
+	default:
+		p.Expires = time.Now().Add(time.Minute)
+	}
+	return shoal.AuthenticationStep{Done: true, Principal: p}, nil
 }
 
-// TestReauthenticationProlongsALogin holds that the time of the new principal counts, and that a login
-// that has expired already ends at once.
+// TestReauthenticationProlongsALogin holds that the time of the new principal counts, be it later or
+// sooner, and that a login that has expired already ends at once.
 func TestReauthenticationProlongsALogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startWith(t, shoal.WithAuthenticator(minutes{door{enter: func(*shoal.Credentials) (*shoal.Principal, error) {
@@ -68,12 +76,22 @@ func TestReauthenticationProlongsALogin(t *testing.T) {
 		late, _ := connectWith(t, b, &packets.Connect{ClientID: "late", CleanStart: true})
 		late.ExpectDisconnect(packets.MaximumConnectTime)
 		began := time.Now()
+		never := authConnect("never")
+		never.ClientID = "never"
+		shortened, _ := connectWith(t, b, never)
 		c, _ := connectWith(t, b, authConnect("x"))
 		time.Sleep(50 * time.Second)
 		raw, err := packets.Append(nil, auth(packets.ReAuthenticate, "x"), packets.V5)
 		require.NoError(t, err)
 		c.SendRaw(raw)
 		require.Equal(t, packets.Success, mqtttest.Expect[*packets.Auth](c).ReasonCode)
+		raw, err = packets.Append(nil, auth(packets.ReAuthenticate, "soon"), packets.V5)
+		require.NoError(t, err)
+		shortened.SendRaw(raw)
+		require.Equal(t, packets.Success, mqtttest.Expect[*packets.Auth](shortened).ReasonCode)
+		time.Sleep(time.Second)
+		shortened.ExpectDisconnect(packets.MaximumConnectTime)
+		require.InDelta(t, 51, time.Since(began).Seconds(), 0.5)
 		time.Sleep(50 * time.Second)
 		require.False(t, c.Publish(1, "t", "m").IsError())
 		time.Sleep(time.Until(began.Add(109 * time.Second)))

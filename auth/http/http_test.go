@@ -293,6 +293,10 @@ func TestTopicsAreAskedOnce(t *testing.T) {
 	}
 	require.EqualValues(t, 2, s.count("/topic"))
 	require.EqualValues(t, 1, s.count("/auth"))
+	again := user(authtest.User, authtest.Password)
+	again.ClientID = "other"
+	authtest.Login(t, a, again)
+	require.EqualValues(t, 2, s.count("/auth"), "the client ID is asked about, too")
 }
 
 func TestMutualTLS(t *testing.T) {
