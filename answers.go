@@ -142,7 +142,7 @@ func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCod
 	}
 	s.mu.Unlock()
 	if c != nil {
-		c.flush()
+		s.b.late.add(c)
 		c.wakeReader()
 	}
 }

@@ -53,6 +53,7 @@ type Broker struct {
 	dropEvents chan DroppedEvent // nil: nobody listens
 	authzEpoch atomic.Uint32     // changes when cached decisions become void
 	recheck    chan struct{}     // see rights.go
+	late       lateFlush
 
 	origin  uint64        // names this run of the broker in message IDs
 	numbers atomic.Uint64 // of messages
@@ -91,6 +92,7 @@ const (
 // starts no goroutine.
 func New(opts ...Option) (*Broker, error) {
 	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{}), hurry: make(chan struct{}), recheck: make(chan struct{}, 1)}
+	b.late.wake = make(chan struct{}, 1)
 	for _, o := range opts {
 		o(&b.cfg)
 	}
@@ -184,6 +186,7 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.openStorage(ctx); err != nil {
 		return err
 	}
+	b.wg.Go(func() { b.late.run(b.life) })
 	if b.dropEvents != nil {
 		b.wg.Go(b.reportDrops)
 	}
