@@ -70,3 +70,11 @@ func startDemo(ctx context.Context, addresses []string, dir string, log *slog.Lo
 }
 
 func nodeName(i int) string { return fmt.Sprintf("c%02d", i+1) }
+
+// newBroker makes a node of the demonstration that keeps its log in a directory of its own in dir.
+func newBroker(cfg cluster.Config, listeners []string, dir string, log *slog.Logger) (*shoal.Broker, *cluster.Cluster, error) {
+	cfg.Dir = filepath.Join(dir, cfg.Name, "raft")
+	c := cluster.New(cfg)
+	b, err := shoal.New(shoal.WithListen(listeners...), shoal.WithAnonymous(), shoal.WithCluster(c), shoal.WithLogger(log))
+	return b, c, err
+}

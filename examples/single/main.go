@@ -1,90 +1,72 @@
-// Command single is Shoal as one broker on 127.0.0.1:1883, with its data in one file. It lets everyone in.
+// Command single is Shoal as one broker on 127.0.0.1:1883. Flags, or comqtt's single.yml, say more; -h lists them.
 package main
 
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/admin"
 	"github.com/shoalmq/shoal/examples/internal/program"
-	"github.com/shoalmq/shoal/storage/bolt"
+	"github.com/shoalmq/shoal/internal/config"
 )
 
-const usage = `Shoal as one broker. Everyone is let in.
+const usage = `Shoal as one broker. Everyone is let in, unless -auth-way or a file says something else.
 
   single -data-dir data
         MQTT on 127.0.0.1:1883; sessions and retained messages are kept in data/mqtt.db.
+
+  single -conf single.yml
+        As the file says; those of comqtt are understood.
 `
 
 func main() {
-	os.Exit(program.Run("single", os.Stderr, func(ctx context.Context) error {
-		return run(ctx, os.Args[1:], os.Stderr)
-	}))
+	os.Exit(program.Main(config.Program{Name: "single", Usage: usage}, os.Args[1:],
+		program.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, check, run))
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
-	fs := program.Flags("single", usage, stderr)
-	level := program.LogLevel(fs)
-	tcpFlag := fs.String("tcp", ":1883", "`address` for MQTT clients over TCP; without a host it is on 127.0.0.1, empty is none")
-	wsFlag := fs.String("ws", "", "`address` for MQTT clients over WebSocket, path /mqtt; without a host it is on 127.0.0.1 (default: none)")
-	dataDir := fs.String("data-dir", "", "`directory` for data: DIR/mqtt.db (default: a temporary one, removed at the end)")
-	if err := program.ParseFlags(fs, args); err != nil {
-		return err
-	}
-	urls, ports, err := listeners(*tcpFlag, *wsFlag)
+// check makes the broker that run would start.
+func check(a *program.App) error {
+	opts, err := a.Options()
 	if err != nil {
 		return err
 	}
-	if err := program.CheckPorts(ctx, ports); err != nil {
-		return err
-	}
-	dir, remove, err := program.DataDir(*dataDir)
+	_, err = shoal.New(opts...)
+	return err
+}
+
+func run(ctx context.Context, a *program.App) (err error) {
+	dir, remove, err := a.Directory()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-
-	log := program.NewLogger(stderr, level)
-	log.Info("shoal initializing")
-	log.Warn("everyone is let in: there is no authentication in this example")
-	program.SayStorage(log, *dataDir, dir)
-	b, err := shoal.New(
-		shoal.WithListen(urls...),
-		shoal.WithAnonymous(),
-		shoal.WithStorage(bolt.Open(filepath.Join(dir, "mqtt.db"))),
-		shoal.WithLogger(log),
-	)
+	store, where := program.SingleStorage(a.Loaded, dir)
+	a.Greet(where)
+	if err := a.Bind(ctx); err != nil {
+		return err
+	}
+	opts, err := a.Options()
+	if err == nil && store != nil {
+		opts = append(opts, shoal.WithStorage(store))
+	}
+	var b *shoal.Broker
+	if err == nil {
+		b, err = shoal.New(opts...)
+	}
 	if err != nil {
+		a.Unbind()
 		return err
 	}
 	if err := b.Start(ctx); err != nil {
+		a.Unbind()
 		return err
 	}
-	return program.Serve(ctx, log, func() {
-		log.Info("shoal server started")
-		if *tcpFlag != "" {
-			address := b.Addrs()[0].String()
-			program.HowToTry(stderr, "Subscribe and publish:", address, address)
+	return a.Serve(ctx, b, admin.Config{}, func() {
+		a.Log.Info("shoal server started")
+		if address := a.TCPAddress(); address != "" {
+			program.HowToTry(a.Err, "Subscribe and publish:", address, address)
 		}
-	}, b)
-}
-
-func listeners(tcpFlag, wsFlag string) (urls []string, ports []program.Port, err error) {
-	for _, l := range []struct{ flag, scheme, value string }{{"-tcp", "tcp://", tcpFlag}, {"-ws", "ws://", wsFlag}} {
-		address, err := program.ListenAddress(l.flag, l.value)
-		if err != nil {
-			return nil, nil, err
-		}
-		if address != "" {
-			urls = append(urls, l.scheme+address)
-			ports = append(ports, program.Port{Flag: l.flag, Address: address})
-		}
-	}
-	if len(urls) == 0 {
-		return nil, nil, program.Usagef("-tcp and -ws are both empty: clients could not connect; give at least one an address, such as :1883")
-	}
-	return urls, ports, nil
+	})
 }

@@ -140,7 +140,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-tcp", "nowhere:x"}, "-tcp"},
 		{[]string{"-tcp", ":0"}, "-tcp"},
 		{[]string{"-ws", "70000"}, "-ws"},
-		{[]string{"-tcp", ""}, "-tcp and -ws"},
+		{[]string{"-tcp", "", "-ws", ""}, "-tcp and -ws"},
 		{[]string{"-tcp", ":18899", "-ws", ":18899"}, "-tcp and -ws"},
 		{[]string{"-log-level", "loud"}, "-log-level"},
 		{[]string{"1883"}, `"1883"`},

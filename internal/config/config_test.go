@@ -168,7 +168,7 @@ func TestMistakesInFiles(t *testing.T) {
 		{"mqtt: {tls: {server-cert: a.pem}}\n", "there is no file a.pem"},
 		{"auth: {way: 1}\n", "nobody could connect"},
 		{"listeners: [{address: 'ftp://x'}]\n", `listeners[0].address: "ftp://x" is no URL`},
-		{"listeners: [{addres: 'tcp://:1'}]\n", `there is no key "listeners[0].addres"; did you mean "listeners[0].address"?`},
+		{"listeners: [{addresss: 'tcp://:1'}]\n", `there is no key "listeners[0].addresss"; did you mean "listeners[0].address"?`},
 		{"mqtt:\n\ttcp: x\n", "found character that cannot start any token"},
 		{"limits: {connect-timeout: 5}\n", `"5" is not a time such as 30s`},
 		{"log: {level: loud}\n", `"loud" is none of debug, info, warn, error`},
@@ -351,4 +351,16 @@ func FuzzFile(f *testing.F) {
 			_, _ = config.Load(p, []string{"-conf", path}, nil, new(bytes.Buffer))
 		}
 	})
+}
+
+func TestPortsFollowTheGossipPort(t *testing.T) {
+	c := load(t, node, []string{"-node-name", "c02", "--gossip-port=7947", "--members=localhost:7946"}).Cluster
+	require.Equal(t, 8947, c.RaftPort)
+	require.Equal(t, 17947, c.GRPCPort)
+	l := load(t, node, []string{"-node-name", "c01", "-raft-bootstrap=true", "-tcp", "1884", "-ws", ""})
+	require.Equal(t, 8946, l.Cluster.RaftPort)
+	require.True(t, l.Cluster.RaftBootstrap)
+	require.Equal(t, ":1884", l.MQTT.TCP)
+	require.True(t, l.IsNode())
+	require.False(t, load(t, node, []string{"-data-dir", "d", "-log-level", "warn"}).IsNode(), "that is the demonstration")
 }

@@ -44,3 +44,17 @@ func mask(value string) string {
 	}
 	return masked
 }
+
+// Changed are the keys that have another value in b than in a.
+func Changed(a, b *Loaded) (paths []string) {
+	x, y := leaves(&a.Config), leaves(&b.Config)
+	for i := range x {
+		if text(x[i].value) != text(y[i].value) {
+			paths = append(paths, x[i].path)
+		}
+	}
+	if !reflect.DeepEqual(a.Listeners, b.Listeners) {
+		paths = append(paths, "listeners")
+	}
+	return paths
+}

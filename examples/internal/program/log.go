@@ -17,24 +17,18 @@ type logHandler struct {
 	attrs string // of WithAttrs, written already
 	group string // of WithGroup, with a dot behind it
 
-	mu *sync.Mutex // guards out, which all handlers of one log share
-	w  io.Writer
+	mu     *sync.Mutex // guards out, which all handlers of one log share
+	w      io.Writer
+	colour bool
 }
 
 // NewLogger returns a logger that writes a line for people to w for each record of level and above.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(&logHandler{level: level, mu: new(sync.Mutex), w: w})
+	return slog.New(newConsoleHandler(w, level))
 }
 
-// AtLeast returns a logger that writes where l does, and only records of level and above.
-func AtLeast(l *slog.Logger, level slog.Level) *slog.Logger {
-	h, ok := l.Handler().(*logHandler)
-	if !ok || h.level.Level() >= level {
-		return l
-	}
-	quiet := *h
-	quiet.level = level
-	return slog.New(&quiet)
+func newConsoleHandler(w io.Writer, level slog.Leveler) slog.Handler {
+	return &logHandler{level: level, mu: new(sync.Mutex), w: w, colour: isTerminal(w)}
 }
 
 // Enabled implements slog.Handler.
@@ -47,7 +41,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	reword(&r)
 	var b strings.Builder
 	b.WriteString(r.Time.Format("15:04:05"))
-	b.WriteString(levelName(r.Level))
+	b.WriteString(h.levelName(r.Level))
 	b.WriteString(oneLine(r.Message))
 	b.WriteString(h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
@@ -80,6 +74,24 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 		with.group += name + "."
 	}
 	return &with
+}
+
+// levelName is the level, coloured for a terminal.
+func (h *logHandler) levelName(l slog.Level) string {
+	name := levelName(l)
+	if !h.colour {
+		return name
+	}
+	colour := "32" // green
+	switch {
+	case l < slog.LevelInfo:
+		colour = "36"
+	case l >= slog.LevelError:
+		colour = "31"
+	case l >= slog.LevelWarn:
+		colour = "33"
+	}
+	return " \x1b[" + colour + "m" + strings.TrimSpace(name) + "\x1b[0m "
 }
 
 func levelName(l slog.Level) string {

@@ -8,7 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	"github.com/shoalmq/shoal/internal/config"
 )
 
 // Exit statuses of a program.
@@ -66,8 +69,10 @@ func status(name string, stderr io.Writer, err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return statusOK
 	}
-	_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, oneLine(err.Error()))
-	if usage := (*UsageError)(nil); errors.As(err, &usage) {
+	for _, line := range strings.Split(err.Error(), "\n") { // one for each mistake
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, line)
+	}
+	if errors.As(err, new(*UsageError)) || errors.As(err, new(*config.UsageError)) {
 		_, _ = fmt.Fprintf(stderr, "%s -h lists the flags.\n", name)
 		return statusUsage
 	}

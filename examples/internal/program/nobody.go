@@ -1,0 +1,31 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/packets"
+)
+
+// nobody is the authenticator behind a blacklist that has no datasource: whom the list says nothing of is refused.
+type nobody struct{}
+
+// Authenticate implements shoal.Authenticator.
+func (nobody) Authenticate(context.Context, *shoal.Credentials) (*shoal.Principal, error) {
+	return nil, &shoal.Error{ReasonCode: packets.NotAuthorized, Err: errors.New("the blacklist does not name the client, and there is no datasource")}
+}
+
+func trimNewline(s string) string { return strings.TrimRight(s, "\r\n") }
+
+// oldest refuses clients of older versions than a configuration allows.
+type oldest struct{ version packets.Version }
+
+// InterceptConnect implements shoal.ConnectInterceptor.
+func (o oldest) InterceptConnect(_ context.Context, e *shoal.ConnectEvent) error {
+	if e.Client.Version < o.version {
+		return &shoal.Error{ReasonCode: packets.UnsupportedProtocolVersion, Err: errors.New("older than minimum-protocol-version")}
+	}
+	return nil
+}
