@@ -56,7 +56,7 @@ func TestCommands(t *testing.T) {
 
 // connectAs returns the error of a CONNECT.
 func connectAs(port int, user, password string) error {
-	o := mqtt.NewClientOptions().AddBroker(fmt.Sprint("tcp://127.0.0.1:", port)).SetUsername(user).SetPassword(password).SetConnectRetry(false)
+	o := mqtt.NewClientOptions().AddBroker(fmt.Sprint("tcp://127.0.0.1:", port)).SetClientID("client-" + user).SetUsername(user).SetPassword(password).SetConnectRetry(false)
 	c := mqtt.NewClient(o)
 	token := c.Connect()
 	token.WaitTimeout(10 * time.Second)

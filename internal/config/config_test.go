@@ -293,7 +293,7 @@ func TestFlags(t *testing.T) {
 		{"-raft-bootstrap true", `unexpected argument "true"`},
 		{"-tcp :1884", "add -node-name"},
 		{"-node-name c01 -storage bolt", `-storage: "bolt" is no URL of a Redis`},
-		{"-node-name c01 -storage redis://x -storage-way 1", "-storage-way: is 1, and -storage means 3"},
+		{"-node-name c01 -storage redis://x -storage-way 1", "-storage-way: it is 1, and -storage means 3"},
 	} {
 		_, err := config.Load(node, strings.Fields(tc.args), nil, new(bytes.Buffer))
 		require.ErrorContains(t, err, tc.says, tc.args)

@@ -68,7 +68,7 @@ func (v *validator) url() {
 		v.bad("storage-url", "%q is no URL of a Redis, such as redis://127.0.0.1:6379/0", l.StorageURL)
 	}
 	if l.Given("storage-way") && l.StorageWay != 3 {
-		v.bad("storage-way", "is %d, and %s means 3; give one of them", l.StorageWay, l.GivenBy("storage-url"))
+		v.bad("storage-way", "it is %d, and %s means 3; give one of them", l.StorageWay, l.GivenBy("storage-url"))
 	}
 }
 
@@ -77,7 +77,7 @@ func (v *validator) auth() {
 	switch {
 	case a.Way == 0:
 	case a.Datasource == 0 && a.BlacklistPath == "":
-		v.bad("auth.datasource", "is 0, and %s asks for authentication: nobody could connect; choose 1 to 5", v.l.GivenBy("auth.way"))
+		v.bad("auth.datasource", "it is 0, and %s asks for authentication: nobody could connect; choose 1 to 5", v.l.GivenBy("auth.way"))
 	case a.Datasource != 0 && a.ConfPath == "":
 		v.bad("auth.conf-path", "the file of the datasource is missing")
 	}
@@ -116,11 +116,11 @@ func (v *validator) listeners() {
 func (v *validator) tls(path string, t TLS, needed bool) {
 	switch {
 	case (t.ServerCert == "") != (t.ServerKey == ""):
-		v.bad(path+".server-cert", "and server-key belong together: one of them is missing")
+		v.bad(path+".server-cert", "it and server-key belong together, and one of them is missing")
 	case needed && t.ServerCert == "":
-		v.bad(path+".server-cert", "is needed for this listener")
+		v.bad(path+".server-cert", "this listener needs a certificate")
 	case t.CACert != "" && t.ServerCert == "":
-		v.bad(path+".ca-cert", "asks clients for certificates, and there is no server-cert")
+		v.bad(path+".ca-cert", "clients are asked for certificates, and there is no server-cert")
 	}
 }
 

@@ -29,7 +29,8 @@ type authentication struct {
 	shoal.Authenticator
 	what    string // for people
 	reload  map[string]func() error
-	closers []io.Closer // in the order to close
+	changes []func(fn func()) // have fn called when rules change
+	closers []io.Closer       // in the order to close
 }
 
 func newAuthentication(l *config.Loaded, log *slog.Logger) (*authentication, error) {
@@ -50,7 +51,8 @@ func newAuthentication(l *config.Loaded, log *slog.Logger) (*authentication, err
 		if err != nil {
 			return nil, errors.Join(&UsageError{Err: err}, a.close())
 		}
-		a.Authenticator, a.reload[path] = ledger, ledger.Reload
+		a.Authenticator, a.reload[path] = withoutMethods(ledger), ledger.Reload
+		a.changes = append(a.changes, ledger.OnChange)
 		a.closers = append([]io.Closer{ledger}, a.closers...)
 		a.what += ", after " + path
 	}
@@ -80,6 +82,7 @@ func (a *authentication) datasource(l *config.Loaded, log *slog.Logger) error {
 			return &UsageError{Err: err}
 		}
 		a.Authenticator, a.what, a.reload[l.Auth.ConfPath] = f, "users of "+l.Auth.ConfPath, f.Reload
+		a.changes = append(a.changes, f.OnInvalidate)
 		a.closers = append(a.closers, f)
 		return nil
 	}

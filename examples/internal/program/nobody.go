@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/auth/file"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -28,4 +29,15 @@ func (o oldest) InterceptConnect(_ context.Context, e *shoal.ConnectEvent) error
 		return &shoal.Error{ReasonCode: packets.UnsupportedProtocolVersion, Err: errors.New("older than minimum-protocol-version")}
 	}
 	return nil
+}
+
+// withoutMethods is the blacklist, without its way of passing on AUTH packets if nobody is behind it who understands them.
+func withoutMethods(l *file.Ledger) shoal.Authenticator {
+	if len(l.AuthenticationMethods()) > 0 {
+		return l
+	}
+	return struct {
+		shoal.Authenticator
+		shoal.Authorizer
+	}{l, l}
 }

@@ -54,6 +54,9 @@ func (a *App) Serve(ctx context.Context, b *shoal.Broker, info admin.Config, rea
 		defer cancel()
 		servers.stop(ctx)
 	}()
+	for _, onChange := range a.auth.changes {
+		onChange(b.InvalidateAuthorization)
+	}
 	wait := a.watch(ctx, b.InvalidateAuthorization)
 	defer wait()
 	return serve(ctx, a.Log, a.DrainTimeout, func() {

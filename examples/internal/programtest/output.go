@@ -17,7 +17,7 @@ func (b *Binary) Output(t testing.TB, stdin string, args ...string) (status int,
 	cmd := exec.CommandContext(t.Context(), b.Path(t), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	if err := cmd.Run(); err != nil {
-		require.IsType(t, new(exec.ExitError), err)
+		require.ErrorAs(t, err, new(*exec.ExitError))
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
