@@ -126,6 +126,24 @@ func TestOlderFormat(t *testing.T) {
 	require.ErrorIs(t, bolt.Open(path).Open(t.Context()), bolt.ErrDamaged)
 }
 
+// comqtt's programs keep their sessions in a file of bbolt, too, and their configuration files name it.
+func TestFileOfComqttIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "comqtt.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("__storm_db"))
+		return err
+	}))
+	require.NoError(t, db.Close())
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.ErrorIs(t, bolt.Open(path).Open(t.Context()), bolt.ErrForeign)
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 func TestNewerFormatIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mqtt.db")
 	require.NoError(t, opened(t, path).Close())

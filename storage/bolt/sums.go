@@ -38,6 +38,12 @@ func entrySum(key, value []byte) uint64 {
 	return x ^ x>>31
 }
 
+// ErrForeign is matched by the error of Store.Open for a file of comqtt, which is one of bbolt, too.
+var ErrForeign = errors.New("the file is comqtt's")
+
+// stormBucket is what comqtt's files have.
+const stormBucket = "__storm_db"
+
 func addSum(b *bbolt.Bucket, difference uint64) error {
 	if difference == 0 {
 		return nil
@@ -131,6 +137,9 @@ func eachSpace(tx *bbolt.Tx, fn func(name []byte, bucket *bbolt.Bucket) error) e
 func version(tx *bbolt.Tx) (int, error) {
 	bucket := tx.Bucket(formatBucket)
 	if bucket == nil {
+		if tx.Bucket([]byte(stormBucket)) != nil {
+			return 0, fmt.Errorf("%w; give this broker another path: comqtt's sessions cannot be taken over from a file", ErrForeign)
+		}
 		return 1, nil
 	}
 	v := bucket.Get(formatKey)
