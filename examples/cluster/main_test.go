@@ -232,8 +232,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-node-name", "c01", "-tcp", ":x"}, "-tcp"},
 		{[]string{"-node-name", "c01", "-tcp", "", "-ws", ""}, "-tcp and -ws"},
 		{[]string{"-node-name", "c01", "-raft-bootstrap", "true"}, `"true"`},
-		{[]string{"-node-name", "c01", "-storage", "bolt"}, `-storage "bolt" is no URL of a Redis`},
-		{[]string{"-node-name", "c01", "-node-proxy", "here"}, `-node-proxy "here" is not host:port`},
+		{[]string{"-node-name", "c01", "-storage", "bolt"}, `-storage: "bolt" is no URL of a Redis`},
+		{[]string{"-node-name", "c01", "-node-proxy", "here"}, `-node-proxy: "here" is not host:port`},
 		{[]string{"-node-name", "c01", "-raft-expect", "0"}, "-raft-expect"},
 		{[]string{"-node-name", "c01", "-raft-expect", "3", "-raft-bootstrap"}, "-raft-expect and -raft-bootstrap"},
 	} {

@@ -154,7 +154,7 @@ func TestSystemdUnits(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "ExecReload=/bin/kill -HUP $MAINPID")
 	require.Contains(t, string(text), "SHOAL_DATA_DIR=")
-	verifier, err := exec.LookPath("systemd-analyze")
+	verifier, err := exec.LookPath("systemd-analyze") //nolint:misspell // its name
 	if err != nil {
 		t.Skip("systemd is not there")
 	}

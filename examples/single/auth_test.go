@@ -1,7 +1,12 @@
 package main
 
 import (
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -76,3 +81,27 @@ const (
 	wait = 20 * time.Second
 	tick = 50 * time.Millisecond
 )
+
+// comqtt's auth-http.yml: a body of 1 lets in. The service is one over TLS, whose key in the file comqtt does not read.
+func TestComqttHTTPService(t *testing.T) {
+	service := func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ User, Password string }
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/acl"):
+			_, _ = io.WriteString(w, `{"a/#":3}`)
+		case asked.User == "zhangsan" && asked.Password == "321654":
+			_, _ = io.WriteString(w, "1")
+		default:
+			_, _ = io.WriteString(w, "0")
+		}
+	}
+	plain := httptest.NewServer(http.HandlerFunc(service))
+	defer plain.Close()
+	requireUsers(t, "4", comqttFile(t, "auth-http.yml", "http://localhost:8080", plain.URL))
+
+	secure := httptest.NewTLSServer(http.HandlerFunc(service))
+	defer secure.Close()
+	ca := write(t, filepath.Join(t.TempDir(), "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+	requireUsers(t, "4", comqttFile(t, "auth-http.yml", "http://localhost:8080", secure.URL, "tls-enable: false", "tls-enable: true\ntls-ca: "+ca+"\n#"))
+}

@@ -67,6 +67,10 @@ func (v *validator) cluster() {
 
 func (v *validator) clusterPorts() {
 	l, c := v.l, &v.l.Cluster
+	if c.BindPort < 1 || c.BindPort > 65535 {
+		v.bad("cluster.bind-port", "%d is not a port; use 1 to 65535", c.BindPort)
+		return
+	}
 	if !l.Given("cluster.raft-port") {
 		c.RaftPort = c.BindPort + raftAboveGossip
 	}
@@ -74,19 +78,18 @@ func (v *validator) clusterPorts() {
 		c.GRPCPort = c.BindPort + grpcAboveGossip
 	}
 	for _, p := range []struct {
-		path, flag string
-		port       int
+		path string
+		port int
 	}{
-		{"cluster.bind-port", "gossip-port", c.BindPort},
-		{"cluster.raft-port", "raft-port", c.RaftPort},
-		{"cluster.grpc-port", "grpc-port", c.GRPCPort},
+		{"cluster.raft-port", c.RaftPort},
+		{"cluster.grpc-port", c.GRPCPort},
 	} {
 		switch {
 		case p.port >= 1 && p.port <= 65535:
-		case l.Given(p.path) || p.flag == "gossip-port":
+		case l.Given(p.path):
 			v.bad(p.path, "%d is not a port; use 1 to 65535", p.port)
 		default:
-			v.bad(p.path, "-%s must be given: -gossip-port %d leaves no port for it", p.flag, c.BindPort)
+			v.bad(p.path, "it must be given: -gossip-port %d leaves no port for it", c.BindPort)
 		}
 	}
 }

@@ -1,20 +1,25 @@
 package program
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 
 	sqldriver "github.com/go-sql-driver/mysql"
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/auth/acl"
 	"github.com/shoalmq/shoal/auth/file"
+	authhttp "github.com/shoalmq/shoal/auth/http"
 	"github.com/shoalmq/shoal/auth/mysql"
 	"github.com/shoalmq/shoal/auth/password"
 	"github.com/shoalmq/shoal/auth/postgres"
@@ -99,7 +104,8 @@ func (a *authentication) datasource(l *config.Loaded, log *slog.Logger) error {
 		s, err = sqlSource(f, l.Auth.Datasource == config.DatasourceMySQL, log)
 		a.what = fmt.Sprintf("users of the database %s at %s:%d", f.DSN.Schema, f.DSN.Host, f.DSN.Port)
 	case *config.AuthHTTP:
-		err = errors.New("auth.datasource 4: this program cannot ask HTTP services yet")
+		s, err = httpSource(f, log)
+		a.what = "the service at " + f.AuthURL
 	}
 	if err != nil {
 		return &UsageError{Err: fmt.Errorf("%s: %w", l.Auth.ConfPath, err)}
@@ -126,6 +132,26 @@ func comqttSource(authMode, aclMode, passwordHash int, hashKey string, log *slog
 		return source.Config{}, fmt.Errorf("password-hash: %w", err)
 	}
 	return source.Config{Login: login, ACL: rules, Passwords: passwords, Order: acl.LongestWins, Logger: log}, nil
+}
+
+// httpSource asks a service as comqtt does.
+func httpSource(f *config.AuthHTTP, log *slog.Logger) (*source.Authenticator, error) {
+	cfg, err := comqttSource(f.AuthMode, f.ACLMode, 0, "", log)
+	if err != nil {
+		return nil, err
+	}
+	conf := authhttp.Config{
+		AuthURL: f.AuthURL, ACLURL: f.ACLURL, Method: http.MethodPost, Form: f.ContentType != "application/json", Comqtt: true, Source: cfg,
+	}
+	if strings.EqualFold(f.Method, http.MethodGet) {
+		conf.Method, conf.Form = http.MethodGet, false
+	}
+	if f.TLSEnable || f.TLSCA != "" {
+		if conf.TLS, err = clientTLS(f.TLSCert, f.TLSKey, f.TLSCA); err != nil {
+			return nil, err
+		}
+	}
+	return authhttp.New(conf)
 }
 
 func redisSource(f *config.AuthRedis, log *slog.Logger) (*source.Authenticator, error) {
@@ -182,4 +208,27 @@ func setDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
+}
+
+// clientTLS is the TLS configuration of a client that shows a certificate, if it has one.
+func clientTLS(cert, key, ca string) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, err
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s has no certificate in PEM", ca)
+		}
+	}
+	return c, nil
 }
