@@ -51,7 +51,7 @@ func TestWalkThroughByFlags(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			flags := more(t)
+			flags := append(more(t), "--data-dir="+t.TempDir())
 			p := programtest.FreePorts(t, 22)
 			port := func(i int) string { return strconv.Itoa(p[i]) }
 			grpc := func(i int) string { return "--grpc-port=" + port(18+i) }
