@@ -40,6 +40,7 @@ type Broker struct {
 	index      *topics.Index[target]
 	groups     groups
 	retained   retained
+	wills      storedWills
 	bans       bans
 	durability Durability  // of what comes by no listener and says nothing else
 	connLimits *connLimits // nil: no limits
@@ -224,6 +225,7 @@ func (b *Broker) start(ctx context.Context) error {
 		b.wg.Go(func() { b.accept(l, name, foreign) })
 		b.log.Info("listening", "address", l.Addr().String(), "listener", name)
 	}
+	b.publishRestored()
 	return nil
 }
 

@@ -316,6 +316,12 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 			s.revoke(denied)
 		}
 	}
+	b.keepWill(ctx, w, c.durability)
+	defer func() {
+		if err != nil && w != nil {
+			w.withdraw()
+		}
+	}()
 	ack := c.connAck(p, e, assigned, present)
 
 	s.mu.Lock()

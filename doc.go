@@ -37,6 +37,8 @@
 // # What an embedder may rely on
 //
 //   - What a Storage has committed survives the process. Without one, sessions and retained messages live as long as it does.
+//   - Wills survive it, too: alone with a Storage, a will is in it before CONNACK, if the store works. After a crash it is published when the broker
+//     starts, or after the rest of its delay. It is published before it is removed: a crash in between has it published again.
 //   - Every queue is bounded, in messages and bytes (Limits). What does not fit is dropped with a DropReason, counted in
 //     Metrics, and told to a DropObserver. A slow client costs only itself.
 //   - Nothing a client sends stops the broker. A panic in a hook or an Authenticator costs that client's connection.
@@ -82,7 +84,7 @@
 //   - inprocess.go: the program as a client
 //   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
 //   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go: one connection
-//   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, retained.go: what clients have
+//   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, willstore.go, retained.go: what clients have
 //   - publish.go, route.go, routing.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree
 //   - journal.go, durability.go, storelog.go, storehealth.go, refusal.go, compact.go, sessionlog.go, durable.go, records.go: what is stored, and how, and

@@ -17,6 +17,7 @@ import (
 //	                          key "r" + identifier   → a QoS 2 message received and not released
 //	                          key "s" + filter       → a subscription
 //	Space "retained"          key TopicName          → the message
+//	Space "wills"             see willstore.go
 
 const (
 	spaceSessions = "sessions"

@@ -38,7 +38,9 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 		b.journal.admit(ctx)
 	}
 	done := make(chan packets.ReasonCode, 1)
-	b.publish(&m, "", nil, func(code packets.ReasonCode) { done <- code })
+	if err := b.publish(&m, "", nil, func(code packets.ReasonCode) { done <- code }); err != nil {
+		return err
+	}
 	select {
 	case code := <-done:
 		switch {
@@ -55,8 +57,8 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 	}
 }
 
-// publish routes a message that comes from no connection. then is called once its acceptance is complete.
-func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then func(packets.ReasonCode)) {
+// publish routes a message that comes from no connection. then is called once its acceptance is complete. If it returns an error, nobody has the message.
+func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then func(packets.ReasonCode)) error {
 	sc := b.scratch()
 	p := publishOf(m)
 	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
@@ -64,8 +66,7 @@ func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then
 	if b.cannotKeep(sc) {
 		sc.release()
 		b.dropUnkept(m, publisher)
-		then(errCannotKeep.ReasonCode)
-		return
+		return errCannotKeep
 	}
 	sc.r.durability = firstOf(m.Durability, sc.r.durability)
 	if sc.r.durability != DurabilityMemory {
@@ -83,10 +84,11 @@ func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then
 	sc.release()
 	if a == nil {
 		then(packets.Success)
-		return
+		return nil
 	}
 	a.then = then
 	a.finish(packets.Success)
+	return nil
 }
 
 // SubscribeOptions are those of an in-process subscription. The zero value is QoS 0 with default limits.

@@ -36,6 +36,9 @@ func (b *Broker) openStorage(ctx context.Context) error {
 	if err := b.restoreSessions(ctx); err != nil {
 		return fmt.Errorf("shoal: restore sessions: %w", err)
 	}
+	if err := b.restoreWills(ctx); err != nil {
+		return fmt.Errorf("shoal: restore wills: %w", err)
+	}
 	b.runJournal(b.journal.own.run)
 	return nil
 }

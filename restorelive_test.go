@@ -40,7 +40,7 @@ func TestNothingIsAcceptedWhileASnapshotIsRestored(t *testing.T) {
 
 	var meanwhile packets.ReasonCode
 	publish := func(code *packets.ReasonCode) {
-		n.b.publish(&Message{TopicName: "t", QoS: 1}, "pub", nil, func(c packets.ReasonCode) { *code = c })
+		require.NoError(t, n.b.publish(&Message{TopicName: "t", QoS: 1}, "pub", nil, func(c packets.ReasonCode) { *code = c }))
 	}
 	read := &during{Reader: &snapshot, fn: func() { publish(&meanwhile) }}
 	tenure := n.tenure.Load()

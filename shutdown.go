@@ -98,6 +98,7 @@ func (b *Broker) drain(ctx context.Context) error {
 	go func() {
 		b.wg.Wait()
 		b.sessions.stopTimers()
+		b.wills.stop()
 		if b.journalEnd != nil {
 			b.journalEnd()
 			<-b.journalDone

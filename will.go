@@ -17,11 +17,12 @@ type will struct {
 	delay   time.Duration
 	epoch   uint64 // of the ownership, in a cluster
 
-	mu    sync.Mutex
-	timer *time.Timer
-	done  bool
-	again bool          // somebody may have had it, by a node that was lost, or when others did not take it
-	pause time.Duration // before it was published again the last time
+	mu     sync.Mutex
+	timer  *time.Timer
+	done   bool
+	stored uint64        // its number in the store, 0 if it is not there; see willstore.go
+	again  bool          // somebody may have had it, by a node that was lost, or when others did not take it
+	pause  time.Duration // before it was published again the last time
 }
 
 // willMessage is the will of a CONNECT, or nil.
@@ -55,7 +56,12 @@ func (w *will) connectionEnded(over bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer == nil && !w.done {
+	switch {
+	case w.timer != nil || w.done:
+	case w.stored != 0:
+		w.keepAnew(w.b.now().Add(w.delay).UnixNano())
+		w.publishAfter(w.delay, w.publish)
+	default:
 		w.timer = time.AfterFunc(w.delay, w.publish)
 	}
 }
@@ -67,12 +73,18 @@ func (w *will) replaced(over bool) {
 		w.publish()
 		return
 	}
-	w.cancel()
+	if w.cancel() {
+		w.withdraw()
+	}
 }
 
 // void makes the will void because the client has taken its leave.
 func (w *will) void() {
-	if w.cancel() && w.b.cluster != nil {
+	if !w.cancel() {
+		return
+	}
+	w.withdraw()
+	if w.b.cluster != nil {
 		w.b.cluster.willDone(w.client.ClientID, w.epoch)
 	}
 }
@@ -100,6 +112,7 @@ func (w *will) setPrincipal(p *Principal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.client.Principal = p
+	w.keepAnew(0)
 }
 
 // stop keeps a will that waits from being published, at the end of the broker.
@@ -150,24 +163,36 @@ func (w *will) publishNow() {
 	} else if !w.intercept(&m, client) {
 		drop(DropIntercepted)
 	} else {
-		if b.cluster != nil {
-			b.cluster.lastWords.add()
-		}
-		b.publish(&m, w.client.ClientID, w.origin(), func(code packets.ReasonCode) {
-			if b.cluster == nil {
-				return
-			}
-			if code.IsError() {
-				b.cluster.publishAgain(w)
-			} else {
-				b.cluster.willDone(w.client.ClientID, w.epoch)
-			}
-			b.cluster.lastWords.done()
-		})
+		w.send(&m)
 		return
 	}
+	w.withdraw()
 	if b.cluster != nil {
 		b.cluster.willDone(w.client.ClientID, w.epoch)
+	}
+}
+
+// send routes the will's message.
+func (w *will) send(m *Message) {
+	cl := w.b.cluster
+	if cl == nil {
+		err := w.b.publish(m, w.client.ClientID, nil, w.accepted)
+		if err != nil {
+			w.tryAgain()
+		}
+		return
+	}
+	cl.lastWords.add()
+	then := func(code packets.ReasonCode) {
+		if code.IsError() {
+			cl.publishAgain(w)
+		} else {
+			cl.willDone(w.client.ClientID, w.epoch)
+		}
+		cl.lastWords.done()
+	}
+	if err := w.b.publish(m, w.client.ClientID, w.origin(), then); err != nil {
+		then(ReasonCodeOf(err, packets.ServerUnavailable))
 	}
 }
 

@@ -73,6 +73,41 @@ func TestDataOutlivesSIGKILL(t *testing.T) {
 	sub.Receive("kept", "acknowledged")
 }
 
+// A will is published though the broker was killed, and once.
+func TestWillsOutliveSIGKILL(t *testing.T) {
+	port := programtest.FreePorts(t, 1)[0]
+	args := []string{"-tcp", fmt.Sprint(":", port), "-data-dir", t.TempDir()}
+	p := single.Start(t, args...)
+	p.Await(t, started)
+	watch := programtest.Connect(t, port, "watch", true)
+	watch.Subscribe("w/#", 1)
+	for _, id := range []string{"a", "b"} {
+		programtest.ConnectWithWill(t, port, id, id == "a", "w/"+id, "will of "+id)
+	}
+	watch.Publish("nowhere", 1, true, "stored behind the wills")
+	p.Kill()
+
+	p = single.Start(t, args...)
+	p.Await(t, started)
+	watch = programtest.Connect(t, port, "watch", true)
+	watch.Receive("w/a", "will of a")
+	watch.Receive("w/b", "will of b")
+	watch.Publish("w/end", 1, false, "first")
+	watch.Receive("w/end", "first")
+	watch.Publish("nowhere", 1, true, "kept after the acknowledgements")
+	p.Kill()
+
+	p = single.Start(t, args...)
+	p.Await(t, started)
+	watch = programtest.Connect(t, port, "watch", true)
+	watch.Publish("w/end", 1, false, "second")
+	m := watch.Next()
+	for ; m.Duplicate(); m = watch.Next() { // its acknowledgement was lost with the process
+	}
+	require.Equal(t, "second", string(m.Payload()), "no will was published again")
+	p.Interrupt(t)
+}
+
 func TestListensOnLoopbackAndSaysSo(t *testing.T) {
 	ports := programtest.FreePorts(t, 2)
 	p := single.Start(t, "-tcp", fmt.Sprint(":", ports[0]), "-ws", strconv.Itoa(ports[1]))

@@ -30,10 +30,22 @@ func Connect(t testing.TB, port int, clientID string, keepSession bool) *Client 
 // ConnectURL is Connect for any address, WebSocket's included.
 func ConnectURL(t testing.TB, url, clientID string, keepSession bool) *Client {
 	t.Helper()
+	return connect(t, url, clientID, keepSession, func(*mqtt.ClientOptions) {})
+}
+
+// ConnectWithWill is Connect with a will of QoS 1.
+func ConnectWithWill(t testing.TB, port int, clientID string, keepSession bool, topic, payload string) *Client {
+	t.Helper()
+	return connect(t, "tcp://127.0.0.1:"+strconv.Itoa(port), clientID, keepSession, func(o *mqtt.ClientOptions) { o.SetWill(topic, payload, 1, false) })
+}
+
+func connect(t testing.TB, url, clientID string, keepSession bool, change func(*mqtt.ClientOptions)) *Client {
+	t.Helper()
 	c := &Client{t: t, messages: make(chan mqtt.Message, 1000)}
 	o := mqtt.NewClientOptions().AddBroker(url).SetClientID(clientID).SetProtocolVersion(4).SetCleanSession(!keepSession).
 		SetAutoReconnect(false).SetConnectTimeout(patience).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.messages <- m })
+	change(o)
 	c.c = mqtt.NewClient(o)
 	token, ok := c.c.Connect().(*mqtt.ConnectToken)
 	require.True(t, ok)
@@ -64,12 +76,19 @@ func (c *Client) Subscribe(filter string, qos byte) {
 // Receive waits for the next message, which must be this one.
 func (c *Client) Receive(topic, payload string) mqtt.Message {
 	c.t.Helper()
+	m := c.Next()
+	require.Equal(c.t, topic+" "+payload, m.Topic()+" "+string(m.Payload()))
+	return m
+}
+
+// Next waits for the next message.
+func (c *Client) Next() mqtt.Message {
+	c.t.Helper()
 	select {
 	case m := <-c.messages:
-		require.Equal(c.t, topic+" "+payload, m.Topic()+" "+string(m.Payload()))
 		return m
 	case <-time.After(patience):
-		require.Fail(c.t, "no message", "%s %s", topic, payload)
+		require.Fail(c.t, "no message")
 		return nil
 	}
 }
