@@ -113,6 +113,7 @@ func (n *clusterNode) start(ctx context.Context) error {
 	if n.b.journal.common != nil {
 		n.wg.Go(n.keeper.run)
 		n.wg.Go(n.keeper.runWaits)
+		n.wg.Go(n.watchStore)
 	}
 	n.wg.Go(func() {
 		if err := n.c.Run(n.life, n.self, n.setLive); err != nil && n.life.Err() == nil {

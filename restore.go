@@ -22,6 +22,11 @@ func (b *Broker) openStorage(ctx context.Context) error {
 			return fmt.Errorf("shoal: open storage: %w", err)
 		}
 	}
+	if a, ok := b.cfg.storage.(StorageAdviser); ok {
+		for _, text := range a.Advice() {
+			b.log.Warn("the store may lose what it has confirmed", "advice", text)
+		}
+	}
 	if b.journal.common != nil {
 		// What is in it is for all nodes; see coldstart.go and adoption.go.
 		b.runJournal(b.journal.common.run)

@@ -66,6 +66,12 @@ type Opener interface {
 	Open(ctx context.Context) error
 }
 
+// StorageAdviser is an optional interface of a Storage. The broker logs a warning for each text that Advice returns once the store is open: what is not as it
+// should be, and what to do.
+type StorageAdviser interface {
+	Advice() []string
+}
+
 // SharedStorage is an optional interface of a Storage. Shared reports whether several brokers would see the same data, as with
 // Redis. The nodes of a cluster share one if it is a FencedStorage, too; New refuses others.
 type SharedStorage interface {

@@ -15,6 +15,15 @@
 // A Commit is as durable as the server makes what it has answered: set appendonly to yes, and appendfsync to always where a crash of
 // the machine must lose nothing. A failover of Sentinel or Redis Cluster may lose what the new primary had not received.
 //
+// # Settings of the server
+//
+// Open looks at the settings of the servers. A maxmemory-policy other than noeviction is refused (ErrEvicts), unless WithEviction accepts the loss. The broker
+// logs a warning for a server that keeps nothing on disk, or snapshots alone, or whose appendfsync is not always; and for one that tells neither by CONFIG
+// nor by INFO what it is set to.
+//
+// A server may lose its data all the same: it was emptied, or restarted without its files. The nodes of a cluster notice that within a second or two, log it,
+// and write again what they have: their sessions, retained messages and bans. A broker that is alone does not; it has its data in memory until it ends.
+//
 // # One broker
 //
 // The data belongs to the broker, or the cluster, that has the prefix (WithPrefix); several keep apart by prefixes of their own.

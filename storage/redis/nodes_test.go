@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shoalmq/shoal"
@@ -200,4 +201,50 @@ func TestLateCommit(t *testing.T) {
 		require.NoError(t, commit(second, t.Context(), 1+(fence+1)/2, "last"))
 		require.Equal(t, "last", value())
 	}
+}
+
+// TestRedisIsEmptied holds that the nodes notice that Redis has lost everything, and write again what they have: a cluster that begins anew has all of it.
+func TestRedisIsEmptied(t *testing.T) {
+	t.Parallel()
+	server := testservers.Redis(t)
+	c := startNodes(t, server, 3)
+	sub := c.connect(0, "sub", true)
+	sub.Subscribe(2, "t")
+	sub.Disconnect()
+	pub := c.dial(1)
+	pub.Connect(&packets.Connect{ClientID: "pub", CleanStart: true})
+	require.Equal(t, packets.Success, pub.Publish(2, "t", "before"))
+	require.False(t, pub.PublishWith(&packets.Publish{QoS: 1, Retain: true, TopicName: "r", Payload: []byte("kept")}).IsError())
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, ForceSingleClient: true, DisableCache: true})
+	require.NoError(t, err)
+	defer client.Close()
+	st := redis.Open("redis://" + server.Addr())
+	require.NoError(t, st.Open(t.Context()))
+	defer func() { require.NoError(t, st.Close()) }()
+	has := func(space string) bool {
+		some := false
+		err := st.Scan(t.Context(), space, nil, func(_, _ []byte) error { some = true; return nil })
+		return err == nil && some
+	}
+	for _, node := range []string{"c01", "c02", "c03"} {
+		require.Eventually(t, func() bool { return has("sign/" + node) }, 30*time.Second, 20*time.Millisecond)
+	}
+	require.NoError(t, client.Do(t.Context(), client.B().Flushall().Build()).Error())
+	require.Equal(t, packets.Success, pub.Publish(1, "t", "after"))
+	for _, space := range []string{"session/sub", "retained", "cluster"} {
+		require.Eventually(t, func() bool { return has(space) }, 30*time.Second, 20*time.Millisecond, space)
+	}
+	require.Eventually(t, func() bool { // all of the session, which is written in one step
+		some := false
+		err := st.Scan(t.Context(), "session/sub", []byte{'s'}, func(_, _ []byte) error { some = true; return nil })
+		return err == nil && some
+	}, 30*time.Second, 20*time.Millisecond)
+	c.stop()
+	c = startNodes(t, server, 1)
+	sub = c.connect(0, "sub", false)
+	sub.ExpectPublish("t", "before")
+	sub.ExpectPublish("t", "after")
+	list, err := c.brokers[0].Retained("r")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
 }

@@ -25,9 +25,12 @@ type Store struct {
 	script  *rueidis.Lua
 	fenced  *rueidis.Lua
 	calls   atomic.Uint64 // of CommitFenced; see there
+	// eviction: a server that evicts is accepted.
+	eviction bool
 
 	mu     sync.RWMutex // guards the fields below, and nothing slow
 	client rueidis.Client
+	advice []string
 	closed bool
 }
 
@@ -102,13 +105,18 @@ func (s *Store) Open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	advice, err := s.check(ctx, client)
+	if err != nil {
+		client.Close()
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.client != nil {
 		client.Close()
 		return fmt.Errorf("redis: open: %w", errors.New("already open, or closed"))
 	}
-	s.client = client
+	s.client, s.advice = client, advice
 	return nil
 }
 
