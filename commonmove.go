@@ -235,16 +235,27 @@ func (n *clusterNode) loadOne(in *inherited) bool {
 // atHomeInStore makes a session whose home this node is, though it is not here: the CONNECT that was to bring it gave up.
 func (n *clusterNode) atHomeInStore(ctx context.Context, in *inherited) (*session, error) {
 	if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil { // it may have ended here
-		return nil, err
+		return nil, n.storeAway(err)
 	}
 	kept, err := n.b.journal.common.load(ctx, in.id, in.owner.fence())
-	if err != nil || kept == nil {
-		return nil, err
+	if err != nil {
+		return nil, n.storeAway(err)
+	}
+	if kept == nil {
+		return nil, nil
 	}
 	in.loaded(kept)
 	s := n.makeInherited(in)
 	s.adoptionEnds()
 	return s, nil
+}
+
+// storeAway returns what a CONNECT is refused with because of what the journal could not keep, or err where that is no store.
+func (n *clusterNode) storeAway(err error) error {
+	if n.b.journal.common == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errStoreAway, err)
 }
 
 // errStoreAway refuses the CONNECT of a session that lasts while the store is away.

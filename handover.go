@@ -113,7 +113,7 @@ func (n *clusterNode) stillHere(ctx context.Context, id string, cleanStart bool)
 		}
 		// It may have ended a moment ago, and what is kept of it be there until that is agreed.
 		if err := n.b.journal.flush(ctx, DurabilityQuorum); err != nil {
-			return nil, err
+			return nil, n.storeAway(err)
 		}
 	}
 	return n.atHome(ctx, id)
