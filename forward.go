@@ -179,8 +179,15 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 func (n *clusterNode) retain(r *routing) {
 	m := r.message()
 	cmd := appendMessage(command(cmdRetain), m)
+	log := n.b.journal.replication
+	log.reserve(len(cmd)) // whoever publishes more than the log takes is not read from for a while; see admit
 	if r.qos() == 0 {
-		n.c.ProposeAsync(cmd, nil)
+		n.c.ProposeAsync(cmd, func(_ any, err error) {
+			log.giveBack(len(cmd))
+			if err != nil && !errors.Is(err, ErrResultUnknown) {
+				n.b.drop(DroppedEvent{ClientID: m.Publisher, TopicName: m.TopicName, Reason: DropNotServing})
+			}
+		})
 		return
 	}
 	a := r.acceptance()
@@ -190,6 +197,7 @@ func (n *clusterNode) retain(r *routing) {
 		propose = n.c.ProposeStable
 	}
 	propose(cmd, func(result any, err error) {
+		log.giveBack(len(cmd))
 		if err != nil && !errors.Is(err, ErrResultUnknown) {
 			a.finish(packets.ImplementationSpecificError)
 			return

@@ -52,6 +52,9 @@ type waiting struct {
 }
 
 const (
+	// replicationHigh is how many bytes may wait to be agreed before readers stop reading. A Replicator takes twice as much, so that what one
+	// reader has in hand finds room.
+	replicationHigh = 32 << 20
 	// changesChunk is about how large a command with changes is.
 	changesChunk = 1 << 20
 	// replicationRetry is the pause before changes that were not agreed are proposed anew.
@@ -135,9 +138,9 @@ func (r *replication) unpark() {
 
 // admit returns when there is room for more changes, or ctx ended.
 func (r *replication) admit(ctx context.Context) {
-	for r.bytes.Load() >= journalHigh {
+	for r.bytes.Load() >= replicationHigh {
 		r.mu.Lock()
-		if r.bytes.Load() < journalHigh {
+		if r.bytes.Load() < replicationHigh {
 			r.mu.Unlock()
 			return
 		}
@@ -151,6 +154,19 @@ func (r *replication) admit(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// reserve counts bytes of what is proposed besides changes of sessions against what may wait; giveBack takes it back.
+func (r *replication) reserve(bytes int) { r.bytes.Add(int64(bytes)) }
+
+func (r *replication) giveBack(bytes int) {
+	r.bytes.Add(-int64(bytes))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.room != nil {
+		close(r.room)
+		r.room = nil
 	}
 }
 
