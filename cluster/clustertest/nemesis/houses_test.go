@@ -4,7 +4,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/shoalmq/shoal/cluster/clustertest"
 	"github.com/shoalmq/shoal/cluster/clustertest/nemesis"
@@ -16,9 +15,7 @@ type house struct {
 	// kinds are the faults that it must survive. notYet are those of them under which it does not hold yet what it promises: they are left out, unless CHAOS_KINDS
 	// names them, or CHAOS_NOT_YET is set.
 	kinds, notYet []nemesis.Kind
-	// broken says why nothing holds there at present, so that all of it is left out in the same way.
-	broken string
-	with   func() ([]clustertest.Option, *clustertest.SharedStorage)
+	with          func() ([]clustertest.Option, *clustertest.SharedStorage)
 }
 
 func join(lists ...[]nemesis.Kind) []nemesis.Kind { return slices.Concat(lists...) }
@@ -42,19 +39,15 @@ var (
 	notYetInStore = []nemesis.Kind{nemesis.StoreCrash, nemesis.StoreStall, nemesis.StoreFull}
 )
 
-// fencesAlike: what a member of a shared group has whose session ends with its connection is written to the shared store with one fence by several nodes. The store
-// refuses that of the node that started first, which then takes the store for one that fails.
-const fencesAlike = "members of shared groups whose sessions end with their connections make a node take the shared store for one that fails"
-
 var houses = map[string]house{
 	// Sessions are in the nodes' agreed order, which is in memory.
 	"memory": {nodes: 3, kinds: nemesis.Kinds(), notYet: notYet, with: in()},
 	// The same, and the order is on disk.
 	"disk": {nodes: 3, kinds: join(nemesis.Kinds(), nemesis.DiskKinds()), notYet: notYet, with: in(clustertest.WithDisk())},
 	// Sessions are in a store that all nodes share.
-	"shared": {nodes: 3, kinds: join(nemesis.Kinds(), nemesis.StoreKinds()), notYet: join(notYet, notYetInStore), broken: fencesAlike, with: withShared()},
+	"shared": {nodes: 3, kinds: join(nemesis.Kinds(), nemesis.StoreKinds()), notYet: join(notYet, notYetInStore), with: withShared()},
 	// The same, and what the nodes agree on is on disk.
-	"shared-disk": {nodes: 3, kinds: join(nemesis.Kinds(), nemesis.DiskKinds(), nemesis.StoreKinds()), notYet: join(notYet, notYetInStore), broken: fencesAlike, with: withShared(clustertest.WithDisk())},
+	"shared-disk": {nodes: 3, kinds: join(nemesis.Kinds(), nemesis.DiskKinds(), nemesis.StoreKinds()), notYet: join(notYet, notYetInStore), with: withShared(clustertest.WithDisk())},
 	// Two nodes, and one alone. Without a majority nobody serves.
 	"two": {nodes: 2, kinds: withoutReplacement(join(nemesis.Kinds(), nemesis.DiskKinds())), notYet: notYet, with: in(clustertest.WithDisk())},
 	"one": {nodes: 1, kinds: nemesis.LonelyKinds(), with: in(clustertest.WithDisk())},
@@ -71,14 +64,6 @@ func withShared(o ...clustertest.Option) func() ([]clustertest.Option, *clustert
 	}
 }
 
-// skip leaves a test out if nothing holds in the house.
-func (h house) skip(t *testing.T) {
-	t.Helper()
-	if h.broken != "" && os.Getenv("CHAOS_KINDS")+os.Getenv("CHAOS_NOT_YET") == "" {
-		t.Skip(h.broken)
-	}
-}
-
 // chosen are the kinds of faults that are done in a house: those that are proven, or those that CHAOS_KINDS names, or all with CHAOS_NOT_YET.
 func (h house) chosen() []nemesis.Kind {
 	if text := os.Getenv("CHAOS_KINDS"); text != "" {
@@ -92,9 +77,6 @@ func (h house) chosen() []nemesis.Kind {
 	}
 	if os.Getenv("CHAOS_NOT_YET") != "" {
 		return h.kinds
-	}
-	if h.broken != "" {
-		return nil
 	}
 	return without(h.kinds, h.notYet...)
 }
