@@ -100,6 +100,9 @@ func (c *checker) memberLost(group string, from, to int) bool {
 					return true
 				}
 			}
+			if k.connect != none && k.connect < from && (k.connack == none || k.connack >= from) && (k.closed == none || k.closed >= from) {
+				return true // the client was connecting, and its connection before that one was about to end
+			}
 		}
 		for _, sub := range s.subs {
 			if sub.group == group && sub.ended >= from && sub.ended <= to {
