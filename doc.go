@@ -83,11 +83,12 @@
 //   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
 //   - inprocess.go: the program as a client
 //   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
-//   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go: one connection
-//   - session.go, subscribe.go, shared.go, sharedstrategy.go, will.go, willstore.go, retained.go: what clients have
+//   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go, hearout.go: one connection
+//   - session.go, phase.go, subscribe.go, shared.go, sharedstrategy.go, handon.go, will.go, willstore.go, retained.go: what clients have
 //   - publish.go, route.go, routing.go, acceptance.go, scratch.go: the way of a message
 //   - sys.go, sysload.go: the $SYS tree
-//   - journal.go, durability.go, storelog.go, storehealth.go, refusal.go, compact.go, sessionlog.go, durable.go, records.go: what is stored, and how, and
-//     what is not while the store fails; commonlog.go, commonsession.go, commonnotes.go where nodes share a store
+//   - journal.go, durability.go, storelog.go, storehealth.go, refusal.go, compact.go, sessionlog.go, ownstore.go, durable.go, records.go: what is stored, and how, and
+//     what is not while the store fails; commonlog.go, commonstore.go, commonsession.go,
+//     commonnotes.go where nodes share a store
 //   - clusternode.go, which lists the files of a node among others
 package shoal

@@ -202,7 +202,7 @@ func (f *fsm) applyNodeUp(index uint64, data []byte) error {
 	}
 	if f.sm.Admits(n) != nil {
 		f.change(func() {}) // the leader that let it in did not know yet
-		return nil //nolint:nilerr // the node is refused, and the entry is well
+		return nil          //nolint:nilerr // the node is refused, and the entry is well
 	}
 	old := f.up[n.Name]
 	f.change(func() {
