@@ -15,16 +15,11 @@ func (c *Cluster) folder(n *Node) string {
 	return filepath.Join(c.dir, n.Name+"."+strconv.Itoa(n.folders))
 }
 
-// leaveFolder lets a node that was killed start at once. In this process the killed one still has its files open and locked, for about two seconds, and a
+// leaveFolder lets a node that was killed start at once. In this process the killed one still has its files open and locked, for two seconds and more, and a
 // node that is back later than that is lost to the others before it returns. Nothing more is written to those files, so the new process gets a copy.
 func (c *Cluster) leaveFolder(n *Node) {
 	if n.dead == nil || c.dir == "" {
 		return
-	}
-	select {
-	case <-n.dead:
-		return
-	default:
 	}
 	time.Sleep(time.Millisecond) // what was being written when the node was killed is there, or is not
 	old := c.folder(n)
