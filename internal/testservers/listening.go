@@ -17,8 +17,9 @@ func listens(pid, port int) (yes, known bool) {
 		return false, false
 	}
 	inodes := make(map[string]bool)
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(table)
+	for _, table := range []string{"tcp", "tcp6"} {
+		// By way of the process: a thread of this one may have gone to another network namespace.
+		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, table))
 		if err != nil {
 			continue
 		}
