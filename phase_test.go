@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
@@ -130,5 +131,18 @@ func TestEndOfAnInheritedSessionReleasesNobody(t *testing.T) {
 			}
 			require.Equal(t, claimedBy != "", n.state.owner("client") != nil)
 		})
+	}
+}
+
+// TestNodeThatIsNotUpHandsOutNoSessions holds guarantee 4 for a node that was killed and is back at once: what it has of the replicated log may be old
+// until it is up, and so nobody gets a session from it before.
+func TestNodeThatIsNotUpHandsOutNoSessions(t *testing.T) {
+	n := newAgreed(t).n
+	n.state.owners["client"] = &owner{node: "x", home: "self", epoch: 9, settled: 3}
+	n.state.keep("client").expiry = 60
+	for _, kind := range []byte{callOffer, callFetch} {
+		req := codec.AppendUint(codec.AppendString(request(kind), "client"), 9)
+		_, err := (*stateMachine)(n).Serve(t.Context(), "x", codec.AppendUint(codec.AppendBool(req, false), 0))
+		require.ErrorIs(t, err, errNotUp)
 	}
 }
