@@ -47,14 +47,19 @@ type Broker struct {
 	rateLimits *rateLimits // nil: no limits
 	flaps      *flaps      // nil: nobody counts
 	sessions   sessions
-	journal    *journal     // nil: nothing is stored
-	cluster    *clusterNode // nil: alone
-	metrics    metrics
-	sys        *sysTree          // nil: turned off
-	dropEvents chan DroppedEvent // nil: nobody listens
-	authzEpoch atomic.Uint32     // changes when cached decisions become void
-	recheck    chan struct{}     // see rights.go
-	late       lateFlush
+	own        ownClients
+	bridges    []*BridgeHost
+	// bridging are the goroutines of bridges, and stopBridges ends them; nil before they are started.
+	bridging    sync.WaitGroup
+	stopBridges context.CancelFunc
+	journal     *journal     // nil: nothing is stored
+	cluster     *clusterNode // nil: alone
+	metrics     metrics
+	sys         *sysTree          // nil: turned off
+	dropEvents  chan DroppedEvent // nil: nobody listens
+	authzEpoch  atomic.Uint32     // changes when cached decisions become void
+	recheck     chan struct{}     // see rights.go
+	late        lateFlush
 
 	origin  uint64        // names this run of the broker in message IDs
 	numbers atomic.Uint64 // of messages
@@ -102,6 +107,7 @@ func New(opts ...Option) (*Broker, error) {
 	for _, h := range b.cfg.hooks {
 		errs = append(errs, b.hooks.add(h))
 	}
+	errs = append(errs, b.addBridges())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -114,6 +120,9 @@ func New(opts ...Option) (*Broker, error) {
 	b.caps.limit(&b.limits)
 	if b.log = b.cfg.logger; b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
+	}
+	for _, br := range b.cfg.bridges {
+		b.bridges = append(b.bridges, newBridgeHost(b, br))
 	}
 	b.durability = b.cfg.durabilities.of("")
 	b.auth = b.cfg.auth[0]
@@ -213,6 +222,7 @@ func (b *Broker) start(ctx context.Context) error {
 			return err
 		}
 	}
+	b.startBridges()
 	b.mu.Lock()
 	listeners := b.listeners
 	b.mu.Unlock()
@@ -313,7 +323,11 @@ func (b *Broker) accept(l net.Listener, name string, foreign bool) {
 
 // serve begins to serve a connection on a goroutine of its own. The methods of a foreign one may block.
 func (b *Broker) serve(nc net.Conn, listener string, foreign bool) {
-	c := newConn(b, nc, listener)
+	b.serveConn(newConn(b, nc, listener), foreign)
+}
+
+func (b *Broker) serveConn(c *conn, foreign bool) {
+	nc := c.nc
 	b.mu.Lock()
 	if b.state != stateRunning || b.closing {
 		b.mu.Unlock()
@@ -330,9 +344,9 @@ func (b *Broker) serve(nc net.Conn, listener string, foreign bool) {
 	go func() {
 		defer b.wg.Done()
 		if begun && (!foreign || c.begin()) {
-			b.metrics.opened()
+			b.metrics.opened(c)
 			c.run()
-			b.metrics.open.Add(-1)
+			b.metrics.closed(c)
 		} else {
 			close(c.stopped)
 			_ = nc.Close()

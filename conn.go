@@ -54,6 +54,9 @@ type conn struct {
 	caughtUp    bool               // all nodes have come that far
 	subscribing []pendingSubscribe // SUBSCRIBEs of this batch, not yet answered
 
+	// own is the client, if that is the program itself, and nil for all others; see own.go.
+	own *lasting
+
 	order atomic.Pointer[kicked] // to end the connection, from elsewhere
 	waits waits
 	// fenced is set when the session was taken from the connection before that had ended: it accepts nothing any more.
@@ -134,7 +137,7 @@ func (c *conn) begin() bool {
 	c.b.mu.Lock()
 	c.remote = remote
 	c.b.mu.Unlock()
-	return c.underLimits()
+	return c.own != nil || c.underLimits()
 }
 
 // guarded is serve with panics, which only user code called from here can cause, turned into the end of this connection. User code that
@@ -301,7 +304,19 @@ func (c *conn) linger() {
 	}
 }
 
+func (c *conn) observeConnected(present bool) {
+	if c.own != nil {
+		return
+	}
+	for _, o := range c.b.hooks.connected {
+		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present})
+	}
+}
+
 func (c *conn) observeDisconnect(end ended) {
+	if c.own != nil {
+		return
+	}
 	for _, o := range c.b.hooks.disconnect {
 		c.b.guard(func() {
 			o.Disconnected(DisconnectedEvent{

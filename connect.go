@@ -112,6 +112,9 @@ func (c *conn) refuse(err error) ended {
 
 // connect carries out a well-formed CONNECT.
 func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
+	if c.own != nil {
+		return c.connectOwn(ctx, p)
+	}
 	if err := c.checkConnect(p); err != nil {
 		return err
 	}
@@ -134,7 +137,9 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	} else if assigned {
 		p.ClientID = newClientID() // [MQTT-3.1.3-6]
 	}
-	c.clientID = p.ClientID
+	if c.clientID = p.ClientID; isOwn(c.clientID) {
+		return errReservedClientID
+	}
 	c.who.Store(&identity{c.clientID, c.principal})
 	if ban := c.banned(); ban != nil {
 		return ban.refusal()
@@ -354,6 +359,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	}
 	c.appendPacket(ack)
 	s.core.Attach(core.Conn{
+		Taker:             c.taker(s),
 		Version:           p.ProtocolVersion,
 		ReceiveMaximum:    min(int(p.Properties.ReceiveMaximum.Or(65535)), int(b.limits.InFlight)),
 		MaximumPacketSize: int(p.Properties.MaximumPacketSize.Or(0)),
@@ -366,9 +372,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	c.established = true
 	c.flush()
 	b.log.Debug("client connected", "client_id", c.clientID, "version", p.ProtocolVersion, "session_present", present)
-	for _, o := range b.hooks.connected {
-		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present})
-	}
+	c.observeConnected(present)
 	s.refreshGroups()
 	c.kickBanned() // if that happened meanwhile
 	return nil

@@ -18,6 +18,7 @@
 //   - topics: names, filters, the index of subscriptions
 //   - auth: combines authenticators; auth/scram and its neighbours are such
 //   - storage/…: drivers of Storage; storagetest is the contract of all of them
+//   - bridge/…: drivers of Bridge; bridge/bridgetest is the contract of all of them
 //   - cluster: the Cluster that WithCluster takes, made of gossip, raft and gRPC
 //   - cluster/clustertest: clusters inside a program's own tests
 //   - internal/session: the protocol's state of one client, without I/O and clock
@@ -46,6 +47,9 @@
 //     retained, one of QoS 2 from a session that lasts. The reason code is Implementation specific error (0x83); in MQTT 3 the connection ends. Everything
 //     else flows. A message on which the failure is found out may be with some already: one of QoS 2 is not answered then, the connection ends, and what
 //     the client sends again goes to nobody, and is answered when the store works. The failure is logged once, and once more when it is over.
+//   - A Subscription with a Name, and a Bridge, has a session like a client's: what was not acknowledged comes again after a restart, and in a cluster on
+//     another node. ClientIDs and topics that begin with "$shoal/" are the broker's own; clients can neither have nor use them. Authenticator, Authorizer and
+//     the hooks of connections, subscriptions and sessions do not hear of the broker's own sessions; a DeliverInterceptor does.
 //   - An error says what to do about it. Those that carry a reason code are an *Error; sentinels match with errors.Is.
 //   - A Message that is handed out may be kept and must not be changed. What is handed in is copied before the call returns.
 //

@@ -30,6 +30,9 @@ var (
 	ErrNotServing = errors.New("shoal: node is not serving: no lease from the cluster")
 	// ErrQueueFull: a bounded queue had no room.
 	ErrQueueFull = errors.New("shoal: queue full")
+	// ErrTakenOver: a Subscription with a Name has lost its session to another node, or to another Subscription of that name. Subscribe again to
+	// wait until the session is free.
+	ErrTakenOver = errors.New("shoal: subscription taken over")
 	// ErrSlowConsumer: a client did not take what was written to it.
 	ErrSlowConsumer = errors.New("shoal: client reads too slowly")
 )

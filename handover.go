@@ -48,6 +48,9 @@ func (sm *stateMachine) Serve(ctx context.Context, node string, req []byte) ([]b
 		return newRecord(), n.keeper.written(ctx, index)
 	case callHas:
 		return n.serveHas(ctx, r)
+	case callOwn:
+		id := r.String()
+		return n.serveOwnState(id), r.Err()
 	case callFlush:
 		return newRecord(), n.flushTo(ctx, node)
 	default:

@@ -178,6 +178,7 @@ type hooks struct {
 	published   []PublishObserver
 	session     []SessionObserver
 	dropped     []DropObserver
+	bridge      []BridgeObserver
 }
 
 // guard calls user code that runs outside of a connection's own goroutine, or after its end. It reports false, having logged it, if that panics.
@@ -205,6 +206,7 @@ func (h *hooks) add(v any) error {
 	found = take(v, &h.published) || found
 	found = take(v, &h.session) || found
 	found = take(v, &h.dropped) || found
+	found = take(v, &h.bridge) || found
 	if !found {
 		return fmt.Errorf("shoal: WithHook: %T implements none of the hook interfaces; does a method take the wrong arguments, or need a pointer receiver?", v)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/pipe"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -17,6 +18,22 @@ import (
 // tell a client, or with an error that carries a reason code; a QoS 0 message is not waited for. The broker keeps nothing
 // of m. Authenticator, Authorizer and publish interceptors are not asked.
 func (b *Broker) Publish(ctx context.Context, m Message) error {
+	done := make(chan error, 1)
+	if err := b.publishAs(ctx, "", &m, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.life.Done():
+		return ErrClosed
+	}
+}
+
+// checkPublishable returns when the node may publish, or with what is wrong with the message.
+func (b *Broker) checkPublishable(ctx context.Context, m *Message) error {
 	if err := b.running(); err != nil {
 		return err
 	}
@@ -37,24 +54,7 @@ func (b *Broker) Publish(ctx context.Context, m Message) error {
 	if b.journal != nil {
 		b.journal.admit(ctx)
 	}
-	done := make(chan packets.ReasonCode, 1)
-	if err := b.publish(&m, "", nil, func(code packets.ReasonCode) { done <- code }); err != nil {
-		return err
-	}
-	select {
-	case code := <-done:
-		switch {
-		case code == errCannotKeep.ReasonCode:
-			return errCannotKeep
-		case code.IsError():
-			return &Error{ReasonCode: code, Reason: "the message was not accepted everywhere"}
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.life.Done():
-		return ErrClosed
-	}
+	return nil
 }
 
 // publish routes a message that comes from no connection. then is called once its acceptance is complete. If it returns an error, nobody has the message.
@@ -101,10 +101,27 @@ type SubscribeOptions struct {
 	// RetainHandling and RetainAsPublished are as in a SUBSCRIBE packet.
 	RetainHandling    byte
 	RetainAsPublished bool
+	// Name makes the subscription last. It is then a session like that of a client: stored and
+	// replicated as those are, it goes on where it was, with all messages that came meanwhile, after
+	// a restart, and in a cluster on another node. Limits.QueuedMessages, QueuedBytes and DropOldest
+	// bound what waits. Of all subscriptions of one Name in a cluster one at a time gets messages;
+	// Subscribe waits until that is this one. If the session is lost to another (ErrTakenOver), or
+	// this node to the cluster (ErrNotServing), Next says so at once, and what was not acknowledged
+	// comes again. Filters that are not given again end. Messages of QoS 0 come only while the
+	// subscription is open. A Name has letters, digits, and - _ . alone.
+	Name string
+	// AcknowledgeByHand leaves each message of QoS 1 and 2 in the session until Message.Acknowledge
+	// or Message.Refuse, and no more than Buffer of them and BufferBytes are out at a time. By
+	// default Next acknowledges. It needs a Name.
+	AcknowledgeByHand bool
+	// Expiry is how long the session of a Name lasts without a subscription. Default: for ever.
+	Expiry time.Duration
 }
 
 // Subscription is a subscription of the program itself. Each is independent of all others, and of every client.
 type Subscription struct {
+	lasting *lasting // nil without a Name; else all else is unused
+
 	b    *Broker
 	subs []*subscription
 	opts SubscribeOptions
@@ -126,6 +143,15 @@ func (b *Broker) Subscribe(ctx context.Context, filters []string, opts Subscribe
 	}
 	if len(filters) == 0 {
 		return nil, errors.New("shoal: Subscribe: filters is empty; name at least one")
+	}
+	if opts.Name != "" {
+		if err := validateName(opts.Name); err != nil {
+			return nil, fmt.Errorf("shoal: Subscribe: Name %q: %w", opts.Name, err)
+		}
+		return b.subscribeByName(ctx, ownPrefix+opts.Name, "", filters, opts)
+	}
+	if opts.AcknowledgeByHand || opts.Expiry != 0 {
+		return nil, errors.New("shoal: Subscribe: AcknowledgeByHand and Expiry need a Name: only a session keeps messages")
 	}
 	if opts.QoS > 2 || opts.RetainHandling > 2 {
 		return nil, fmt.Errorf("shoal: Subscribe: QoS %d and RetainHandling %d must be 0, 1 or 2", opts.QoS, opts.RetainHandling)
@@ -159,6 +185,20 @@ func (b *Broker) Subscribe(ctx context.Context, filters []string, opts Subscribe
 	l.catching = nil
 	l.mu.Unlock()
 	return l, nil
+}
+
+// subscribeByName makes a subscription that lasts.
+func (b *Broker) subscribeByName(ctx context.Context, id, skip string, filters []string, opts SubscribeOptions) (*Subscription, error) {
+	if opts.QoS > 2 || opts.RetainHandling > 2 {
+		return nil, fmt.Errorf("shoal: Subscribe: QoS %d and RetainHandling %d must be 0, 1 or 2", opts.QoS, opts.RetainHandling)
+	}
+	set(&opts.Buffer, 1024)
+	set(&opts.BufferBytes, 16<<20)
+	l, err := b.subscribeLasting(ctx, id, skip, filters, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Subscription{lasting: l}, nil
 }
 
 // pushRetained is push of a retained message, unless it has come already, live or by another filter.
@@ -200,8 +240,11 @@ func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids [
 }
 
 // Next returns the next message, in order, waiting for one until ctx ends. After Close it returns what is left, then ErrClosed. It is
-// meant for one goroutine at a time.
+// meant for one goroutine at a time. A subscription with a Name returns an error at once when it has ended: what is left stays in its session.
 func (l *Subscription) Next(ctx context.Context) (Message, error) {
+	if l.lasting != nil {
+		return l.lasting.next(ctx)
+	}
 	for {
 		l.mu.Lock()
 		if len(l.queue) > 0 {
@@ -231,8 +274,21 @@ func messageCost(m *Message) int {
 	return s.Cost()
 }
 
-// Close ends the subscription. Calling it twice is fine.
+// Remove closes a subscription with a Name for good: its session ends, with everything in it.
+func (l *Subscription) Remove() error {
+	if l.lasting == nil {
+		return l.Close()
+	}
+	l.lasting.close(true)
+	return nil
+}
+
+// Close ends the subscription; the session of one with a Name stays. Calling it twice is fine.
 func (l *Subscription) Close() error {
+	if l.lasting != nil {
+		l.lasting.close(false)
+		return nil
+	}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -251,13 +307,16 @@ func (l *Subscription) Close() error {
 	return nil
 }
 
-func (r *sessions) addLocal(l *Subscription) {
+// closer is an in-process subscription.
+type closer interface{ Close() error }
+
+func (r *sessions) addLocal(l closer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.local[l] = struct{}{}
 }
 
-func (r *sessions) removeLocal(l *Subscription) {
+func (r *sessions) removeLocal(l closer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.local, l)
@@ -266,7 +325,7 @@ func (r *sessions) removeLocal(l *Subscription) {
 // closeLocal closes all in-process subscriptions.
 func (r *sessions) closeLocal() {
 	r.mu.RLock()
-	var list []*Subscription
+	var list []closer
 	for l := range r.local {
 		list = append(list, l)
 	}

@@ -22,6 +22,8 @@ type Message struct {
 	// Durability says where the message must be before Publish returns; by default what WithDurability says. On what the broker hands
 	// out it is DurabilityDefault.
 	Durability Durability
+
+	delivery *delivery // nil unless it is to be acknowledged
 }
 
 // DropReason says why a message was dropped, in metrics and in MessageDropped events.

@@ -59,8 +59,18 @@ func (c *trafficCounters) add(t *outbox.Traffic) {
 	}
 }
 
+// closed takes back what opened has counted.
+func (m *metrics) closed(c *conn) {
+	if c.own == nil {
+		m.open.Add(-1)
+	}
+}
+
 // opened counts a connection that was accepted.
-func (m *metrics) opened() {
+func (m *metrics) opened(c *conn) {
+	if c.own != nil {
+		return
+	}
 	m.accepted.Add(1)
 	now := m.open.Add(1)
 	for {

@@ -23,6 +23,7 @@ type config struct {
 	auth      []Authenticator
 	hooks     []any
 	cluster   []Cluster
+	bridges   []Bridge
 	logger    *slog.Logger
 	limits    Limits
 	caps      Capabilities

@@ -227,7 +227,15 @@ func (s *session) deliverQoS0(sc *scratch, retain bool, ids []uint32, share stri
 	case frame != nil && s.core.Plain(len(frame)):
 		c.out.Append(frame)
 	case !s.core.SendQoS0(&c.out, &core.Entry{Msg: r.message(), Retain: retain, SubIDs: ids, Share: share}, sc.nano):
-		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: DropTooLarge})
+		if c.own != nil && share != "" {
+			sc.full = DropQueueFull // another member may take it
+			return false
+		}
+		reason := DropTooLarge
+		if c.own != nil {
+			reason = DropQueueFull
+		}
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: r.message().TopicName, Reason: reason})
 		return false
 	}
 	if s.catching != nil {

@@ -69,7 +69,7 @@ type session struct {
 type sessions struct {
 	mu      sync.RWMutex
 	byID    map[string]*session
-	local   map[*Subscription]struct{} // in-process subscriptions
+	local   map[closer]struct{} // in-process subscriptions
 	numbers atomic.Uint64
 	// claims serialises CONNECTs with the same ClientID.
 	claims map[string]chan struct{}
@@ -77,7 +77,7 @@ type sessions struct {
 
 func (r *sessions) init() {
 	r.byID = make(map[string]*session)
-	r.local = make(map[*Subscription]struct{})
+	r.local = make(map[closer]struct{})
 	r.claims = make(map[string]chan struct{})
 }
 
@@ -183,7 +183,9 @@ func (s *session) setOnline(online bool) {
 	}
 	if online {
 		s.b.metrics.online.Add(1)
-		s.b.metrics.clients.Add(1)
+		if !isOwn(s.clientID) {
+			s.b.metrics.clients.Add(1)
+		}
 	} else {
 		s.b.metrics.online.Add(-1)
 	}
@@ -375,6 +377,9 @@ func (s *session) markEnded() (cleanUp func()) {
 		}
 		if s.b.cluster != nil {
 			s.b.cluster.sessionEnded(s.clientID, held)
+		}
+		if isOwn(s.clientID) {
+			return
 		}
 		for _, o := range s.b.hooks.session {
 			s.b.guard(func() { o.SessionEnded(s.clientID) })

@@ -80,6 +80,7 @@ func (b *Broker) flushJournal(ctx context.Context) {
 const leaveTimeout = 5 * time.Second
 
 func (b *Broker) drain(ctx context.Context) error {
+	b.endBridges(ctx)                                // while there is still all that they need
 	if b.sendAway(ctx, DrainOptions{}, nil) != nil { // there is no time left
 		b.kickAll(b.farewell())
 	}
@@ -96,6 +97,7 @@ func (b *Broker) drain(ctx context.Context) error {
 	}
 	done := make(chan struct{})
 	go func() {
+		b.bridging.Wait()
 		b.wg.Wait()
 		b.sessions.stopTimers()
 		b.wills.stop()

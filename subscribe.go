@@ -152,8 +152,20 @@ func (c *conn) subscriptionIDs(p *packets.Subscribe) ([]uint32, error) {
 }
 
 func (c *conn) observeSubscribed(p *packets.Subscription) {
+	if c.own != nil {
+		return
+	}
 	for _, o := range c.b.hooks.subscribed {
 		o.Subscribed(SubscribedEvent{ClientID: c.clientID, Subscription: *p})
+	}
+}
+
+func (c *conn) observeUnsubscribed(filter string) {
+	if c.own != nil {
+		return
+	}
+	for _, o := range c.b.hooks.unsubscribe {
+		o.Unsubscribed(UnsubscribedEvent{ClientID: c.clientID, TopicFilter: filter})
 	}
 }
 
@@ -163,21 +175,10 @@ func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uin
 	if err != nil {
 		return nil, false, err
 	}
-	share, _, _ := topics.ParseShare(p.TopicFilter)
-	err = c.b.authorize(ctx, &AccessRequest{
-		ClientID: c.clientID, Principal: c.principal, Action: ActionSubscribe, Topic: sub.match, QoS: sub.qos, Group: share.Group,
-	})
-	if err != nil {
-		return nil, false, refusal(err, packets.NotAuthorized)
-	}
-	if len(c.b.hooks.subscribe) > 0 {
-		e := &SubscribeEvent{Client: c.info(), Subscription: *p, UserProperties: user}
-		for _, h := range c.b.hooks.subscribe {
-			if err := h.InterceptSubscribe(ctx, e); err != nil {
-				return nil, false, refusal(err, packets.NotAuthorized)
-			}
+	if c.own == nil {
+		if err := c.maySubscribe(ctx, p, sub, user); err != nil {
+			return nil, false, err
 		}
-		sub.qos = min(sub.qos, e.Subscription.QoS)
 	}
 	if log := c.b.journal.storeLog(); log != nil && log.refuses() && c.s.lasts() {
 		return nil, false, errSubscriptionUnkept
@@ -185,6 +186,30 @@ func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uin
 	sub.s = c.s
 	isNew, err = c.s.subscribe(sub)
 	return sub, isNew, err
+}
+
+// maySubscribe asks the Authorizer and the interceptors, which may lower the QoS.
+func (c *conn) maySubscribe(ctx context.Context, p *packets.Subscription, sub *subscription, user []packets.UserProperty) error {
+	if isOwn(sub.match) {
+		return errReservedTopic
+	}
+	share, _, _ := topics.ParseShare(p.TopicFilter)
+	err := c.b.authorize(ctx, &AccessRequest{
+		ClientID: c.clientID, Principal: c.principal, Action: ActionSubscribe, Topic: sub.match, QoS: sub.qos, Group: share.Group,
+	})
+	if err != nil {
+		return refusal(err, packets.NotAuthorized)
+	}
+	if len(c.b.hooks.subscribe) > 0 {
+		e := &SubscribeEvent{Client: c.info(), Subscription: *p, UserProperties: user}
+		for _, h := range c.b.hooks.subscribe {
+			if err := h.InterceptSubscribe(ctx, e); err != nil {
+				return refusal(err, packets.NotAuthorized)
+			}
+		}
+		sub.qos = min(sub.qos, e.Subscription.QoS)
+	}
+	return nil
 }
 
 // parseSubscription checks a subscription against the specification and what this broker offers.
@@ -328,9 +353,7 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 			ack.ReasonCodes[i] = packets.NoSubscriptionExisted
 		default:
 			gone = append(gone, sub)
-			for _, o := range c.b.hooks.unsubscribe {
-				o.Unsubscribed(UnsubscribedEvent{ClientID: c.clientID, TopicFilter: filter})
-			}
+			c.observeUnsubscribed(filter)
 		}
 	}
 	ctx, cancel := context.WithTimeout(c.context(), subscribeTimeout)

@@ -28,7 +28,7 @@ const (
 
 // isSys reports whether a TopicName is one of the broker's own.
 func isSys(topic string) bool {
-	return len(topic) > 4 && topic[0] == '$' && strings.HasPrefix(topic, sysPrefix)
+	return len(topic) > 4 && topic[0] == '$' && (strings.HasPrefix(topic, sysPrefix) || isOwn(topic))
 }
 
 // sysTree publishes the tree. Its goroutine is the only one that uses it, except for what is said to be otherwise.

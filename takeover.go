@@ -34,6 +34,7 @@ const (
 	callPass                  // a message for a shared group
 	callKept                  // write what belongs to all nodes
 	callHas                   // whether a shared group has a message
+	callOwn                   // whether a session of the broker's own is connected
 )
 
 // Answers about a session begin with the version and one of these.

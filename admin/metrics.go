@@ -45,6 +45,14 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for reason, n := range m.Dropped {
 		emit(counter, "shoal_messages_dropped_total", "Messages that were dropped, by reason.", float64(n), "reason", string(reason))
 	}
+	for _, br := range c.h.cfg.Broker.Bridges() {
+		emit(gauge, "shoal_bridge_state", "1, with the bridge and what it does at this node.", 1, "bridge", br.Name, "state", string(br.State))
+		emit(gauge, "shoal_bridge_queued", "Messages of the bridge that wait or are not acknowledged, if its session is here.", float64(br.Queued), "bridge", br.Name)
+		emit(counter, "shoal_bridge_delivered_total", "Messages that the bridge was handed.", float64(br.Delivered), "bridge", br.Name)
+		emit(counter, "shoal_bridge_published_total", "Messages of the bridge that were accepted.", float64(br.Published), "bridge", br.Name)
+		emit(counter, "shoal_bridge_failed_total", "Messages of the bridge that were not accepted.", float64(br.Failed), "bridge", br.Name)
+		emit(counter, "shoal_bridge_restarts_total", "How often the bridge began again after an error.", float64(br.Restarts), "bridge", br.Name)
+	}
 	ready := 1.0
 	if c.h.cfg.Ready(context.Background()) != nil {
 		ready = 0

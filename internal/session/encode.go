@@ -5,20 +5,26 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// SendQoS0 encodes a message of QoS 0 into the outbox. It reports false if it is larger than the client takes.
+// SendQoS0 encodes a message of QoS 0 into the outbox. It reports false if it is larger than the client takes, or if a Taker has no room.
 func (s *Session) SendQoS0(out *outbox.Buffer, e *Entry, now int64) bool {
-	return s.appendPublish(out, e, false, now)
+	return s.takerHasRoom(e) && s.appendPublish(out, e, false, now)
 }
 
 // Plain reports whether a PUBLISH of QoS 0 of size bytes that was encoded for this connection's version, without
 // Subscription Identifier and Topic Alias, can be copied to this client as it is.
 func (s *Session) Plain(size int) bool {
-	return s.aliases.max == 0 && (s.conn.MaximumPacketSize == 0 || size <= s.conn.MaximumPacketSize)
+	return s.conn.Taker == nil && s.aliases.max == 0 && (s.conn.MaximumPacketSize == 0 || size <= s.conn.MaximumPacketSize)
 }
+
+func (s *Session) takerHasRoom(e *Entry) bool { return s.conn.Taker == nil || s.conn.Taker.Room(e) }
 
 // appendPublish encodes e for this connection. It reports false, having appended nothing, if the packet is larger than
 // the client's Maximum Packet Size or cannot be encoded.
 func (s *Session) appendPublish(out *outbox.Buffer, e *Entry, dup bool, now int64) bool {
+	if t := s.conn.Taker; t != nil {
+		t.Take(e, dup, now)
+		return true
+	}
 	m := e.Msg
 	v5 := s.conn.Version >= packets.V5
 	if v5 && (m.Properties != nil || m.Expires != 0 || len(e.SubIDs) > 0 || s.aliases.max > 0) {

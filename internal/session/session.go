@@ -81,6 +81,17 @@ type Conn struct {
 	ReceiveMaximum    int // how many QoS 1 and 2 messages the client takes at a time
 	MaximumPacketSize int // of the client; 0 for no limit
 	TopicAliasMaximum uint16
+	// Taker, if not nil, takes the messages as they are, in place of PUBLISH packets in the outbox.
+	Taker Taker
+}
+
+// Taker takes the messages of a client that reads no PUBLISH packets: the program itself. Its methods are called with the session's lock held
+// and must not block.
+type Taker interface {
+	// Room reports whether there is room for a message.
+	Room(e *Entry) bool
+	// Take takes a message for which there was room. It may keep what is in e, but not e. again: it may have been sent before.
+	Take(e *Entry, again bool, now int64)
 }
 
 // Session is the protocol state of one client. Make one with New.
@@ -250,7 +261,7 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 			s.next++
 			continue
 		}
-		if s.window >= s.conn.ReceiveMaximum || out.Len() >= s.limits.OutboxBytes {
+		if s.window >= s.conn.ReceiveMaximum || out.Len() >= s.limits.OutboxBytes || !s.takerHasRoom(e) {
 			return
 		}
 		first := e.State == Queued
