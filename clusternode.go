@@ -24,7 +24,7 @@ import (
 //	replication.go   changes of sessions that are kept (changes.go), and what all nodes have of them (kept.go)
 //	inheritance.go   who has what a lost node had; adoption.go makes its sessions, held.go what waits for them, reroute.go
 //	                 sees to what was on its way there
-//	exactlyonce.go   QoS 2 messages of publishers whose node may be lost, origins.go how others know them again, moments.go how exchanges are told apart
+//	exactlyonce.go   QoS 2 messages of publishers whose node may be lost, origins.go and holders.go how others know them again, moments.go how exchanges are told apart
 //	orphans.go       wills of nodes that were lost
 //
 // and, where all nodes share a store:

@@ -38,8 +38,10 @@ const (
 
 // exchange is one of a publisher, by which a message came that may come again.
 type exchange struct {
-	at      uint64 // when this node gave it to its sessions that do not last; 0 if it did not
-	holders []holder
+	publisher string
+	key       exchangeKey
+	at        uint64 // when this node gave it to its sessions that do not last; 0 if it did not
+	holders   holders
 }
 
 // exchangeKey tells the exchanges of a publisher from each other. Its wills count as exchanges that are over when the will is done.
@@ -54,6 +56,8 @@ func keyOf(o *core.Origin) exchangeKey { return exchangeKey{o.PacketID, o.Will} 
 type origins struct {
 	mu sync.Mutex
 	by map[string]map[exchangeKey]*exchange
+	// sessions leads to what each session holds, the first of a list.
+	sessions map[string]*holding
 	// wills are those that this node has given to its sessions, and that are done.
 	wills recent[willKey]
 }
@@ -62,6 +66,7 @@ func (x *origins) reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.by = make(map[string]map[exchangeKey]*exchange)
+	x.sessions = make(map[string]*holding)
 }
 
 // repeats reports whether a message is the one that was here at some point, and not that of a later exchange.
@@ -76,7 +81,7 @@ func (x *origins) exchange(publisher string, id exchangeKey) *exchange {
 	}
 	ex := ids[id]
 	if ex == nil {
-		ex = new(exchange)
+		ex = &exchange{publisher: publisher, key: id}
 		ids[id] = ex
 	}
 	return ex
@@ -105,17 +110,17 @@ func (x *origins) take(publisher string, o *core.Origin, h holder, again bool) (
 		if repeats(o, old.at) && (again || o.At != old.at) {
 			return false
 		}
-		*old = h
+		old.holder = h
 		return true
 	}
-	ex.holders = append(ex.holders, h)
+	x.add(ex, h)
 	return true
 }
 
 // find returns a holder as it is known, or nil.
-func (ex *exchange) find(h holder) *holder {
-	for i := range ex.holders {
-		if old := &ex.holders[i]; old.kind == h.kind && old.name == h.name && (old.filter == h.filter || old.agreed) {
+func (ex *exchange) find(h holder) *holding {
+	for _, old := range ex.holders.of(h.id()) {
+		if old.id() == h.id() && (old.filter == h.filter || old.agreed) {
 			return old
 		}
 	}
@@ -129,7 +134,7 @@ func (x *origins) agree(publisher string, o *core.Origin, h holder) {
 	ex := x.exchange(publisher, keyOf(o))
 	h.at, h.agreed = o.At, true
 	if old := ex.find(h); old == nil {
-		ex.holders = append(ex.holders, h)
+		x.add(ex, h)
 	} else if old.at <= h.at {
 		old.at, old.seq, old.agreed = h.at, h.seq, true
 	}
@@ -140,16 +145,16 @@ func (x *origins) agree(publisher string, o *core.Origin, h holder) {
 func (x *origins) unagree(id string, behind uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for publisher, ids := range x.by {
-		for key, ex := range ids {
-			void := func(h *holder) bool { return h.kind == holderSession && h.name == id && h.agreed && h.seq > behind }
-			ex.drop(func(h *holder) bool { return void(h) && !h.own })
-			for i := range ex.holders {
-				if h := &ex.holders[i]; void(h) {
-					h.agreed, h.seq = false, 0
-				}
-			}
-			x.tidy(publisher, ids, key, ex)
+	var next *holding
+	for h := x.sessions[id]; h != nil; h = next {
+		next = h.next
+		switch {
+		case !h.agreed || h.seq <= behind:
+		case h.own:
+			h.agreed, h.seq = false, 0
+		default:
+			x.remove(h)
+			x.tidy(h.ex)
 		}
 	}
 }
@@ -186,7 +191,7 @@ func (x *origins) over(publisher string, id exchangeKey, before uint64) {
 		if ex := ids[id]; ex != nil && id.will != 0 && ex.at != 0 {
 			x.wills.add(willKey{publisher, id.will})
 		}
-		x.forget(publisher, ids, id, before)
+		x.forget(ids[id], before)
 	}
 }
 
@@ -194,45 +199,33 @@ func (x *origins) over(publisher string, id exchangeKey, before uint64) {
 func (x *origins) publisherOver(publisher string, before uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ids := x.by[publisher]
-	for id := range ids {
+	for id, ex := range x.by[publisher] {
 		if id.will == 0 { // those are due now
-			x.forget(publisher, ids, id, before)
+			x.forget(ex, before)
 		}
 	}
 }
 
-// forget is called with x.mu held.
-func (x *origins) forget(publisher string, ids map[exchangeKey]*exchange, id exchangeKey, before uint64) {
-	ex := ids[id]
+// forget is called with x.mu held. ex may be nil.
+func (x *origins) forget(ex *exchange, before uint64) {
 	if ex == nil {
 		return
 	}
 	if ex.at < before {
 		ex.at = 0
 	}
-	ex.drop(func(h *holder) bool { return h.at < before })
-	x.tidy(publisher, ids, id, ex)
-}
-
-func (ex *exchange) drop(which func(h *holder) bool) {
-	left := ex.holders[:0]
-	for i := range ex.holders {
-		if !which(&ex.holders[i]) {
-			left = append(left, ex.holders[i])
-		}
-	}
-	clear(ex.holders[len(left):])
-	ex.holders = left
+	x.drop(ex, func(h *holding) bool { return h.at < before })
+	x.tidy(ex)
 }
 
 // tidy is called with x.mu held.
-func (x *origins) tidy(publisher string, ids map[exchangeKey]*exchange, id exchangeKey, ex *exchange) {
-	if ex.at != 0 || len(ex.holders) > 0 {
+func (x *origins) tidy(ex *exchange) {
+	if ex.at != 0 || ex.holders.len() > 0 {
 		return
 	}
-	if delete(ids, id); len(ids) == 0 {
-		delete(x.by, publisher)
+	ids := x.by[ex.publisher]
+	if delete(ids, ex.key); len(ids) == 0 {
+		delete(x.by, ex.publisher)
 	}
 }
 
@@ -240,11 +233,11 @@ func (x *origins) tidy(publisher string, ids map[exchangeKey]*exchange, id excha
 func (x *origins) forgetOwn() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for publisher, ids := range x.by {
-		for id, ex := range ids {
+	for _, ids := range x.by {
+		for _, ex := range ids {
 			ex.at = 0
-			ex.drop(func(h *holder) bool { return !h.agreed })
-			x.tidy(publisher, ids, id, ex)
+			x.drop(ex, func(h *holding) bool { return !h.agreed })
+			x.tidy(ex)
 		}
 	}
 }
@@ -253,10 +246,11 @@ func (x *origins) forgetOwn() {
 func (x *origins) forgetSession(id string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for publisher, ids := range x.by {
-		for packetID, ex := range ids {
-			ex.drop(func(h *holder) bool { return !h.agreed && h.kind == holderSession && h.name == id })
-			x.tidy(publisher, ids, packetID, ex)
+	var next *holding
+	for h := x.sessions[id]; h != nil; h = next {
+		if next = h.next; !h.agreed {
+			x.remove(h)
+			x.tidy(h.ex)
 		}
 	}
 }
@@ -268,15 +262,11 @@ func (x *origins) appendOwnOf(b []byte, id string) []byte {
 	defer x.mu.Unlock()
 	n := uint64(0)
 	var list []byte
-	for publisher, exchanges := range x.by {
-		for key, ex := range exchanges {
-			for _, h := range ex.holders {
-				if h.kind == holderSession && h.name == id && !h.agreed {
-					n++
-					list = codec.AppendString(codec.AppendString(list, publisher), h.filter)
-					list = appendOrigin(list, &core.Origin{PacketID: key.packetID, Will: key.will, At: h.at})
-				}
-			}
+	for h := x.sessions[id]; h != nil; h = h.next {
+		if !h.agreed {
+			n++
+			list = codec.AppendString(codec.AppendString(list, h.ex.publisher), h.filter)
+			list = appendOrigin(list, &core.Origin{PacketID: h.ex.key.packetID, Will: h.ex.key.will, At: h.at})
 		}
 	}
 	return append(codec.AppendUint(b, n), list...)
@@ -305,8 +295,7 @@ func (x *origins) records() (list [][]byte) {
 	defer x.mu.Unlock()
 	for publisher, ids := range x.by {
 		for id, ex := range ids {
-			for i := range ex.holders {
-				h := &ex.holders[i]
+			for h := range ex.holders.all() {
 				if !h.agreed {
 					continue
 				}

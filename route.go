@@ -285,7 +285,7 @@ func (s *session) admit(sc *scratch, e *core.Entry) (admitted, refused bool) {
 // time it has. It sets what is said of the message when it is sent. The caller holds s.mu.
 func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
 	r := &sc.r
-	if r.groupsOnly && (s.hasShared(e.Msg.ID, e.Share) || s.b.cluster.wasAnswered(e)) {
+	if r.groupsOnly && (s.core.HasShared(e.Msg.ID, e.Share) || s.b.cluster.wasAnswered(e)) {
 		return true // it had come here by a node that was lost before it could say so
 	}
 	e.Handed = e.Share != "" && r.groupsOnly

@@ -176,7 +176,7 @@ func (s *session) takeConn() *conn {
 	return c
 }
 
-// setOnline says whether the session has a connection.
+// setOnline says whether the session has a connection. The caller holds s.mu.
 func (s *session) setOnline(online bool) {
 	if s.online.Swap(online) == online {
 		return
@@ -188,6 +188,14 @@ func (s *session) setOnline(online bool) {
 		}
 	} else {
 		s.b.metrics.online.Add(-1)
+	}
+	if s.shares == 0 {
+		return
+	}
+	for _, sub := range s.subs {
+		if sub.shared {
+			s.b.refreshMember(sub)
+		}
 	}
 }
 

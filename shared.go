@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 
-	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -14,7 +13,9 @@ type group struct {
 	filter string
 
 	mu      sync.Mutex
-	members []*subscription
+	members []*subscription // all, in no order
+	online  []*subscription // those that are connected; the first stays there as long as it is
+	keep    int             // those that are away, and keep messages of QoS 1 and 2
 	turn    uint64
 }
 
@@ -46,13 +47,11 @@ func (b *Broker) join(sub *subscription, old *subscription) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, m := range g.members {
-		if m == old && old != nil {
-			g.members[i] = sub
-			return
-		}
+	if old != nil && old.place.member != 0 {
+		g.replace(old, sub)
+		return
 	}
-	g.members = append(g.members, sub)
+	g.add(sub)
 }
 
 // leave removes a member.
@@ -65,15 +64,94 @@ func (b *Broker) leave(sub *subscription) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i, m := range g.members {
-		if m == sub {
-			g.members = append(g.members[:i:i], g.members[i+1:]...)
-			break
-		}
-	}
+	g.remove(sub)
 	if len(g.members) == 0 {
 		delete(b.groups.byName, g.name)
 		b.index.Remove(g.filter, g)
+	}
+}
+
+// membership is where a subscription stands in its group; the zero value: nowhere. The group's lock guards it.
+type membership struct {
+	member int // its place among the members, from 1 on
+	online int // among those that are connected, from 1 on; 0 for one that is away
+}
+
+// add adds a member. The caller holds g.mu.
+func (g *group) add(sub *subscription) {
+	g.members = append(g.members, sub)
+	sub.place = membership{member: len(g.members)}
+	if sub.qos > 0 {
+		g.keep++
+	}
+	g.refresh(sub)
+}
+
+// replace puts a member in the place of another. The caller holds g.mu.
+func (g *group) replace(old, sub *subscription) {
+	g.setOnline(old, true) // so that QoS does not count
+	sub.place, old.place = old.place, membership{}
+	g.members[sub.place.member-1], g.online[sub.place.online-1] = sub, sub
+	g.refresh(sub)
+}
+
+// remove removes a member, if sub is one. The caller holds g.mu.
+func (g *group) remove(sub *subscription) {
+	if sub.place.member == 0 {
+		return
+	}
+	g.setOnline(sub, false)
+	if sub.qos > 0 {
+		g.keep--
+	}
+	last := g.members[len(g.members)-1]
+	g.members[sub.place.member-1], last.place.member = last, sub.place.member
+	g.members = shorten(g.members)
+	sub.place = membership{}
+}
+
+// refresh notes whether a member is connected. The caller holds g.mu.
+func (g *group) refresh(sub *subscription) {
+	if sub.place.member != 0 {
+		g.setOnline(sub, sub.connected())
+	}
+}
+
+// setOnline is called with g.mu held.
+func (g *group) setOnline(sub *subscription, online bool) {
+	if online == (sub.place.online != 0) {
+		return
+	}
+	away := 0
+	if sub.qos > 0 {
+		away = 1
+	}
+	if online {
+		g.online = append(g.online, sub)
+		sub.place.online = len(g.online)
+		g.keep -= away
+		return
+	}
+	last := g.online[len(g.online)-1]
+	g.online[sub.place.online-1], last.place.online = last, sub.place.online
+	g.online = shorten(g.online)
+	sub.place.online = 0
+	g.keep += away
+}
+
+// shorten takes the last off a list, and does not keep what it takes off.
+func shorten(list []*subscription) []*subscription {
+	last := len(list) - 1
+	list[last] = nil
+	return list[:last]
+}
+
+// refreshMember notes in its group whether the session of a member is connected.
+func (b *Broker) refreshMember(sub *subscription) {
+	if g := b.groups.get(sub.filter); g != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.refresh(sub)
 	}
 }
 
@@ -94,33 +172,25 @@ func (g *group) count() (m members) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m.all = len(g.members)
-	for _, sub := range g.members {
-		if sub.online() {
-			m.online++
-		} else if sub.qos > 0 {
-			m.keep++
-		}
-	}
-	return m
+	return members{all: len(g.members), online: len(g.online), keep: g.keep}
 }
 
 // deliverShared delivers to exactly one member [MQTT-4.8.2-4]. It reports whether one took the message; if not, sc.leaving says that one would have,
 // and is on its way to another node.
 func (b *Broker) deliverShared(sc *scratch, g *group) bool {
 	sc.leaving, sc.full = false, ""
-	var buf [4]*subscription
-	tried := buf[:0]
 	c := chooser{b.strategyOf(g.name), sc.r.publisher}
-	for {
-		m := g.pick(c, tried)
-		if m == nil {
-			break
-		}
+	first := g.pick(c)
+	if first == nil {
+		return false
+	}
+	if b.deliver(sc, first, first.qos, first.retainAsPublished, first.ids, g.name) {
+		return true
+	}
+	for _, m := range g.others(c, first) {
 		if b.deliver(sc, m, m.qos, m.retainAsPublished, m.ids, g.name) {
 			return true
 		}
-		tried = append(tried, m)
 	}
 	return false
 }
@@ -133,10 +203,4 @@ func (b *Broker) dropForGroup(sc *scratch) {
 		reason = sc.full
 	}
 	b.drop(DroppedEvent{TopicName: strings.Clone(sc.r.p.TopicName), QoS: sc.r.qos(), Reason: reason})
-}
-
-// hasShared reports whether a message is in the session by a shared group. The caller holds s.mu.
-func (s *session) hasShared(id msgID, share string) (has bool) {
-	s.core.Entries(func(e *core.Entry) { has = has || (e.Msg.ID == id && e.Share == share) })
-	return has
 }

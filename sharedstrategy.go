@@ -112,61 +112,101 @@ func hashOf(s string) uint64 {
 	return h
 }
 
-// pick returns the member whose turn it is, those that are online first; nil if there is none. Members in tried are passed over.
-func (g *group) pick(c chooser, tried []*subscription) *subscription {
+// pick returns the member whose turn it is, those that are online first; nil if there is none.
+func (g *group) pick(c chooser) *subscription {
 	if c.strategy == SharedLeastLoaded {
-		return g.leastLoaded(c, tried)
+		list := g.candidates()
+		if len(list) == 0 {
+			return nil
+		}
+		return list[leastLoaded(list, c.from(len(list), 0))]
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := len(g.members)
-	if n == 0 {
+	if len(g.members) == 0 {
 		return nil
 	}
-	start := c.from(n, g.turn)
-	var away *subscription
-	for i := range n {
-		m := g.members[(start+i)%n]
-		if slices.Contains(tried, m) {
-			continue
-		}
-		if m.online() {
-			g.turn = uint64(start + i + 1)
+	if c.strategy == SharedByClient {
+		// As long as it is connected, others that come and go change nothing.
+		if m := g.members[c.from(len(g.members), 0)]; m.place.online != 0 {
 			return m
 		}
-		if away == nil {
-			away = m
-		}
 	}
-	if away != nil {
-		g.turn++
+	list := g.online
+	if len(list) == 0 {
+		list = g.members
 	}
-	return away
+	at := c.from(len(list), g.turn)
+	g.turn = uint64(at + 1)
+	return list[at]
 }
 
-// leastLoaded returns the member for which least waits, any of them where several are alike. It takes the sessions' locks, which come before
-// the group's.
-func (g *group) leastLoaded(c chooser, tried []*subscription) *subscription {
+// candidates returns a copy of the members that are online, or, if there are none, of all.
+func (g *group) candidates() []*subscription {
 	g.mu.Lock()
-	members := slices.Clone(g.members)
+	defer g.mu.Unlock()
+	if len(g.online) > 0 {
+		return slices.Clone(g.online)
+	}
+	return slices.Clone(g.members)
+}
+
+// others returns the members that get a message which first, the one that was picked, does not take, one after another: those that are online come first.
+func (g *group) others(c chooser, first *subscription) []*subscription {
+	g.mu.Lock()
+	list := make([]*subscription, 0, len(g.members))
+	turn := func(from []*subscription) {
+		if n := len(from); n > 0 {
+			at := int(g.turn % uint64(n))
+			list = append(append(list, from[at:]...), from[:at]...)
+		}
+	}
+	turn(g.online)
+	online := len(list)
+	if online < len(g.members) {
+		turn(g.members)
+		list = append(list[:online], slices.DeleteFunc(list[online:], func(m *subscription) bool { return m.place.online != 0 })...)
+	}
 	g.mu.Unlock()
-	members = slices.DeleteFunc(members, func(m *subscription) bool { return slices.Contains(tried, m) })
-	if slices.ContainsFunc(members, (*subscription).online) {
-		members = slices.DeleteFunc(members, func(m *subscription) bool { return !m.online() })
+	list = slices.DeleteFunc(list, func(m *subscription) bool { return m == first })
+	if c.strategy == SharedLeastLoaded {
+		if first.connected() && online > 0 {
+			online--
+		}
+		sortByLoad(list[:min(online, len(list))])
+		sortByLoad(list[min(online, len(list)):])
 	}
-	if len(members) == 0 {
-		return nil
-	}
-	start := c.from(len(members), 0)
-	best := members[start]
-	least := best.load()
-	for i := 1; i < len(members); i++ {
-		m := members[(start+i)%len(members)]
-		if l := m.load(); l.less(least) {
-			best, least = m, l
+	return list
+}
+
+// leastLoaded returns the place of the member for which least waits, the first from start on where several are alike. It takes the sessions' locks, which
+// come before the group's.
+func leastLoaded(list []*subscription, start int) (best int) {
+	best = start
+	least := list[start].load()
+	for i := 1; i < len(list); i++ {
+		at := (start + i) % len(list)
+		if l := list[at].load(); l.less(least) {
+			best, least = at, l
 		}
 	}
 	return best
+}
+
+func sortByLoad(list []*subscription) {
+	loads := make(map[*subscription]load, len(list))
+	for _, m := range list {
+		loads[m] = m.load()
+	}
+	slices.SortStableFunc(list, func(x, y *subscription) int {
+		switch lx, ly := loads[x], loads[y]; {
+		case lx.less(ly):
+			return -1
+		case ly.less(lx):
+			return 1
+		}
+		return 0
+	})
 }
 
 // load is what waits for a subscriber: messages that are not acknowledged, and, where those are as many, bytes that were not taken yet.

@@ -22,11 +22,13 @@ type subscription struct {
 	retainHandling    byte
 	ids               []uint32 // the Subscription Identifier, if any
 	shared            bool
+	place             membership // in its group, if it is shared
 }
 
 func (*subscription) isTarget() {}
 
-func (sub *subscription) online() bool { return sub.local != nil || sub.s.online.Load() }
+// connected reports whether the subscriber can be sent something now.
+func (sub *subscription) connected() bool { return sub.local != nil || sub.s.online.Load() }
 
 func (sub *subscription) owner() string {
 	if sub.s != nil {

@@ -7,6 +7,7 @@ import (
 	rtmetrics "runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,31 @@ type sysTree struct {
 	load     *sysLoads
 	last     map[string]string // what was published
 	watched  atomic.Int64      // subscriptions that may match; any goroutine changes it
+	recent   recentValues
+}
+
+// recentValues are the values that new subscriptions get. They are made anew only when that takes little of the time: it takes the longer the more sessions
+// there are, and as many may subscribe.
+type recentValues struct {
+	mu    sync.Mutex
+	list  []sysValue
+	until time.Time
+}
+
+// sysCostShare is the share of the time, one in so many, that the values may be in the making.
+const sysCostShare = 100
+
+// recentValues returns the values as they are, or were not long ago.
+func (t *sysTree) recentValues(now time.Time) []sysValue {
+	r := &t.recent
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if began := time.Now(); began.After(r.until) {
+		r.list = t.values(now)
+		took := time.Since(began)
+		r.until = began.Add(min(took*sysCostShare, t.interval))
+	}
+	return r.list
 }
 
 func newSysTree(b *Broker, interval time.Duration) *sysTree {
@@ -114,7 +140,7 @@ func (t *sysTree) messages(filter string, now time.Time) []*core.Message {
 		return nil
 	}
 	var found []*core.Message
-	for _, v := range t.values(now) {
+	for _, v := range t.recentValues(now) {
 		if topics.Match(filter, v.topic) {
 			p := packets.Publish{TopicName: v.topic, Payload: []byte(v.text), Retain: true}
 			found = append(found, core.NewMessage(&p, now.UnixNano()))

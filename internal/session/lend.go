@@ -1,6 +1,9 @@
 package session
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+)
 
 // Lend takes the entries that fn chooses out of the queue, to be given to somebody else, and returns them, in order. They are not sent any
 // more, and they are still kept: the session goes on to have them, in its log and against its limits, until Given says that somebody
@@ -16,16 +19,17 @@ func (s *Session) Lend(fn func(e *Entry) bool) []Entry {
 			s.window--
 		}
 		lent = append(lent, *e)
+		s.leaves(e)
 		e.State, e.counted, e.Msg, e.SubIDs = Done, false, nil, nil
 	}
 	s.lent = append(s.lent, lent...)
-	sort.Slice(s.lent, func(i, j int) bool { return s.lent[i].Seq < s.lent[j].Seq })
+	slices.SortFunc(s.lent, func(a, b Entry) int { return cmp.Compare(a.Seq, b.Seq) })
 	s.tidy()
 	return lent
 }
 
 // Lent returns how many entries are lent.
-func (s *Session) Lent() int { return len(s.lent) }
+func (s *Session) Lent() int { return len(s.lent) - s.returned }
 
 // Given ends an entry that was lent: somebody else has it.
 func (s *Session) Given(seq uint64) {
@@ -47,28 +51,45 @@ func (s *Session) TakeBack(seq uint64) {
 }
 
 func (s *Session) unlend(seq uint64) (e Entry, ok bool) {
-	for i := range s.lent {
-		if s.lent[i].Seq == seq {
-			e = s.lent[i]
-			s.lent = append(s.lent[:i], s.lent[i+1:]...)
-			s.live--
-			s.bytes -= e.Msg.Cost()
-			return e, true
-		}
+	i, ok := slices.BinarySearchFunc(s.lent, seq, func(e Entry, seq uint64) int { return cmp.Compare(e.Seq, seq) })
+	if !ok || s.lent[i].State == Done {
+		return e, false
 	}
-	return e, false
+	e = s.lent[i]
+	s.live--
+	s.bytes -= e.Msg.Cost()
+	s.lent[i] = Entry{Seq: seq, State: Done} // the list is shortened now and then, not each time
+	s.returned++
+	for len(s.lent) > 0 && s.lent[0].State == Done { // mostly they come in order
+		s.lent = s.lent[1:]
+		s.returned--
+	}
+	if s.returned > 64 && s.returned > len(s.lent)/2 {
+		s.lent = slices.DeleteFunc(s.lent, func(e Entry) bool { return e.State == Done })
+		s.returned = 0
+	}
+	if len(s.lent) == 0 {
+		s.lent = nil
+	}
+	return e, true
 }
 
 // Kept calls fn for every message that is kept, in the order of their numbers: those of Entries, and those that are lent.
 func (s *Session) Kept(fn func(e *Entry)) {
 	lent := s.lent
-	s.Entries(func(e *Entry) {
-		for ; len(lent) > 0 && lent[0].Seq < e.Seq; lent = lent[1:] {
+	give := func() {
+		if lent[0].State != Done {
 			fn(&lent[0])
+		}
+		lent = lent[1:]
+	}
+	s.Entries(func(e *Entry) {
+		for len(lent) > 0 && lent[0].Seq < e.Seq {
+			give()
 		}
 		fn(e)
 	})
-	for i := range lent {
-		fn(&lent[i])
+	for len(lent) > 0 {
+		give()
 	}
 }

@@ -196,6 +196,12 @@ func (m *model) check(t *rapid.T) {
 		want = append(want, fmt.Sprintf("%s %d %d", e.name, e.id, e.state))
 	}
 	require.Equal(t, want, names)
+	for n := range m.n {
+		id := ID{Number: uint64(n + 1)}
+		i := slices.IndexFunc(m.queue, func(e *modelEntry) bool { return e.m.ID == id })
+		require.Equal(t, i >= 0, m.s.Has(id))
+		require.Equal(t, i >= 0 && m.queue[i].share == "g", m.s.HasShared(id, "g"))
+	}
 	var ended []string
 	for _, e := range m.log.take() {
 		why, name, _ := strings.Cut(e, " ")
@@ -221,7 +227,7 @@ func (m *model) step(t *rapid.T) {
 		e := &modelEntry{name: fmt.Sprintf("%06d", m.n), qos: packets.QoS(rapid.IntRange(1, 2).Draw(t, "QoS"))}
 		size := rapid.SampledFrom([]int{0, 0, 30, 600, 5000}).Draw(t, "size")
 		e.m = &Message{
-			TopicName: rapid.SampledFrom([]string{"t", "u", "v"}).Draw(t, "topic"), Payload: []byte(e.name + strings.Repeat("x", size)), QoS: 2,
+			ID: ID{Number: uint64(m.n)}, TopicName: rapid.SampledFrom([]string{"t", "u", "v"}).Draw(t, "topic"), Payload: []byte(e.name + strings.Repeat("x", size)), QoS: 2,
 		}
 		if rapid.IntRange(0, 3).Draw(t, "expires") == 0 {
 			e.m.Expires = m.now + int64(rapid.IntRange(0, 20).Draw(t, "in"))*second + 1
@@ -334,15 +340,29 @@ func (m *model) connect(t *rapid.T) {
 func (m *model) withdraw(t *rapid.T) {
 	chosen := func(share string, s State) bool { return share == "g" && s != Released }
 	var want, got []string
-	for _, e := range slices.Clone(m.queue) {
+	m.queue = slices.DeleteFunc(m.queue, func(e *modelEntry) bool {
 		if chosen(e.share, e.state) {
 			want = append(want, e.name)
-			m.end(e, Withdrawn)
+			return true
 		}
-	}
-	for _, e := range m.s.Lend(func(e *Entry) bool { return chosen(e.Share, e.State) }) {
+		return false
+	})
+	lent := m.s.Lend(func(e *Entry) bool { return chosen(e.Share, e.State) })
+	for _, e := range lent {
 		got = append(got, string(e.Msg.Payload[:6]))
-		m.s.Given(e.Seq)
+	}
+	for left, given := len(lent), make(map[int]bool); left > 0; {
+		i := rapid.IntRange(0, len(lent)-1).Draw(t, "given")
+		if !given[i] {
+			given[i] = true
+			left--
+			m.ended = append(m.ended, fmt.Sprintf("%v %s", Withdrawn, got[i]))
+		}
+		m.s.Given(lent[i].Seq)
+		require.Equal(t, left, m.s.Lent())
+		kept := 0
+		m.s.Kept(func(*Entry) { kept++ })
+		require.Equal(t, len(m.queue)+left, kept)
 	}
 	require.Equal(t, want, got)
 }

@@ -60,16 +60,6 @@ func (s *Session) Entries(fn func(e *Entry)) {
 	}
 }
 
-// Has reports whether a message waits or is in flight.
-func (s *Session) Has(id ID) bool {
-	for i := range s.out.n {
-		if e := s.out.at(i); e.State != Done && e.Msg.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
 // Resume adds an entry that was stored or came from another node, in the order of the queue, with its identifier and
 // state. It is not limited and not logged. It is used before the first Attach.
 func (s *Session) Resume(e Entry) {
@@ -80,6 +70,7 @@ func (s *Session) Resume(e Entry) {
 	s.seq = max(s.seq, e.Seq)
 	s.expiresAt(e.Msg.Expires)
 	p := s.out.push(e)
+	s.arrives(p)
 	s.live++
 	s.bytes += e.Msg.Cost()
 	if p.PacketID != 0 {

@@ -115,7 +115,9 @@ type Session struct {
 	held bool
 	kept uint64
 
-	lent []Entry // by number; see Lend
+	lent     []Entry // by number; see Lend
+	returned int     // of them, those that are not lent any more
+	present  present // nil unless somebody has asked
 
 	in       map[uint16]received
 	open     int // of them
@@ -232,6 +234,7 @@ func (s *Session) push(e Entry) {
 	s.bytes += e.Msg.Cost()
 	s.expiresAt(e.Msg.Expires)
 	p := s.out.push(e)
+	s.arrives(p)
 	s.log.Enqueued(p)
 }
 
@@ -368,6 +371,7 @@ func (s *Session) finish(e *Entry, why Why) {
 	s.live--
 	s.bytes -= e.Msg.Cost()
 	e.State, e.counted = Done, false
+	s.leaves(e)
 	s.log.Ended(e, why)
 	e.Msg, e.SubIDs = nil, nil
 }
