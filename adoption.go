@@ -299,6 +299,7 @@ func (s *session) inherit(id msgID) {
 	if s.had == nil {
 		s.had = make(map[msgID]struct{})
 		s.hadUntil = s.b.now().Add(rerouteTime).UnixNano()
+		s.b.cluster.hads.add(s)
 	}
 	s.had[id] = struct{}{}
 }

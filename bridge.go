@@ -186,6 +186,11 @@ func (b *Broker) publishAs(ctx context.Context, publisher string, m *Message, th
 	if err := b.checkPublishable(ctx, m); err != nil {
 		return err
 	}
+	leave, err := b.enterJournal(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return b.publish(m, publisher, nil, func(code packets.ReasonCode) { then(publishResult(code)) })
 }
 

@@ -31,6 +31,7 @@ import (
 //
 //	commonmove.go    how sessions come here; commonlog.go and commonsession.go have what is written
 //	coldstart.go     what becomes of what the store has when a cluster begins
+//	had.go           what adopted sessions had, for as long as it may come again
 //	keeper.go        the node that writes what belongs to all: retained messages and bans
 type clusterNode struct {
 	b     *Broker
@@ -45,6 +46,7 @@ type clusterNode struct {
 	barriers  barriers
 	adoptions adoptions
 	keeper    keeper
+	hads      hads
 	passed    recent[passedKey]
 	answered  recent[passedKey] // see noteAnswered
 	lastWords tally             // wills that are being published, and what the cluster is to know of them
@@ -96,6 +98,7 @@ func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n.barriers.init(n)
 	n.adoptions.init(n)
 	n.keeper.init(n)
+	n.hads.n = n
 	n.gate.init()
 	return n
 }

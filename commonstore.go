@@ -85,4 +85,20 @@ func (c *commonStore) admit(ctx context.Context) {
 	c.log.admit(ctx)
 }
 
+func (c *commonStore) enter(ctx context.Context, bytes int) error {
+	if err := c.agreed.enter(ctx, bytes); err != nil {
+		return err
+	}
+	err := c.log.enter(ctx, bytes)
+	if err != nil {
+		c.agreed.giveBack(bytes)
+	}
+	return err
+}
+
+func (c *commonStore) giveBack(bytes int) {
+	c.agreed.giveBack(bytes)
+	c.log.giveBack(bytes)
+}
+
 func (c *commonStore) refuses() bool { return c.log.refuses() }

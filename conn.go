@@ -243,7 +243,7 @@ func (c *conn) batch() (ended, bool) {
 		j.admit(c.context())
 	}
 	if cl := c.b.cluster; cl != nil {
-		cl.pause(c)
+		_ = cl.pause(c.context()) // it fails only at the end
 	}
 	c.awaitAcks()
 	return ended{}, true

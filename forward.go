@@ -105,7 +105,12 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 		p.batch = &outgoing{buf: newBatch()}
 	}
 	o := p.batch
+	before := len(o.buf)
+	if first {
+		before = 0
+	}
 	o.buf = appendForward(o.buf, r, groups)
+	p.count(len(o.buf) - before)
 	if qos > 0 {
 		a := r.acceptance()
 		a.add()

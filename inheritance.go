@@ -90,6 +90,7 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	mine := a.lose(index, lost, e)
 	heirs := e.heirs()
 	a.heirs[lost] = heir{heirs, index}
+	a.forgetOldHeirs()
 	a.mu.Unlock()
 	if len(e.spread) == 0 {
 		e.routes[adopter] = a.countsOf(lost)
@@ -115,6 +116,37 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	n.step(index)
 }
 
+// heirsKept is of how many lost nodes it is remembered who their heirs are, besides those that have come back: of those that were lost last. It is many
+// more than may be lost while a message is on its way to one of them. Nodes that are replaced have ever new names.
+const heirsKept = 256
+
+// forgetOldHeirs keeps the heirs of the nodes that were lost last. All nodes come to the same. The caller holds a.mu.
+func (a *agreed) forgetOldHeirs() {
+	for {
+		oldest, gone := "", 0
+		for name, h := range a.heirs {
+			if a.isUp(name) {
+				continue
+			}
+			if gone++; oldest == "" || h.index < a.heirs[oldest].index {
+				oldest = name
+			}
+		}
+		if gone <= heirsKept {
+			return
+		}
+		delete(a.heirs, oldest)
+	}
+}
+
+// isForgotten reports whether a node does not take part, and was lost so long ago that nobody knows of it any more.
+func (a *agreed) isForgotten(node string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	_, known := a.heirs[node]
+	return !known && !a.isUp(node) && len(a.nodes[node]) == 0 && node != a.common.restorer
+}
+
 // step ends a step of the agreed order.
 func (n *clusterNode) step(index uint64) {
 	n.state.mu.Lock()
@@ -125,7 +157,13 @@ func (n *clusterNode) step(index uint64) {
 	for _, p := range n.allPeers() {
 		p.mu.Lock()
 		p.wakeWaiting() // for a node to come, or be lost again
+		idle := p.idle() && p.holds == 0 && !p.returning
 		p.mu.Unlock()
+		if idle && n.state.isForgotten(p.node) {
+			n.mu.Lock()
+			delete(n.peers, p.node)
+			n.mu.Unlock()
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ import (
 
 // Publish publishes a message on behalf of the program. It returns when every matching session has it, as a PUBACK would
 // tell a client, or with an error that carries a reason code; a QoS 0 message is not waited for. The broker keeps nothing
-// of m. Authenticator, Authorizer and publish interceptors are not asked.
+// of m. Authenticator, Authorizer and publish interceptors are not asked. While too much waits to be stored, or to be taken by another node, it waits, or
+// returns ctx's error.
 func (b *Broker) Publish(ctx context.Context, m Message) error {
 	done := make(chan error, 1)
 	if err := b.publishAs(ctx, "", &m, func(err error) { done <- err }); err != nil {
@@ -51,10 +52,22 @@ func (b *Broker) checkPublishable(ctx context.Context, m *Message) error {
 			return err
 		}
 	}
-	if b.journal != nil {
-		b.journal.admit(ctx)
+	if b.cluster != nil {
+		return b.cluster.pause(ctx)
 	}
 	return nil
+}
+
+// enterJournal takes room in the journal for a message of the program's that may have to be kept, until leave is called.
+func (b *Broker) enterJournal(ctx context.Context, m *Message) (leave func(), err error) {
+	if b.journal == nil || (m.QoS == 0 && !m.Retain) {
+		return func() {}, nil
+	}
+	size := len(m.TopicName) + len(m.Payload)
+	if err := b.journal.enter(ctx, size); err != nil {
+		return nil, fmt.Errorf("shoal: there is no room for the message while those before it are being stored: %w", err)
+	}
+	return func() { b.journal.giveBack(size) }, nil
 }
 
 // publish routes a message that comes from no connection. then is called once its acceptance is complete. If it returns an error, nobody has the message.

@@ -35,13 +35,17 @@ type sessionStore interface {
 	enqueue(a *acceptance, d Durability)
 	// admit returns when there is room for more changes, or ctx ended.
 	admit(ctx context.Context)
+	// enter is admit for what comes by no connection. It takes room for so many bytes, until they are given back; its error is ctx's.
+	enter(ctx context.Context, bytes int) error
+	giveBack(bytes int)
 	// refuses reports whether messages for sessions that last cannot be taken now.
 	refuses() bool
 }
 
 // journal is the broker's sessionStore, and what it is made of, for those who have more to do with that.
 //
-// What gathers in it is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit).
+// What gathers in it is bounded by its users: readers stop reading from their connection while more than journalHigh bytes wait (admit), and the program
+// takes room for what it publishes (enter).
 type journal struct {
 	sessionStore
 	own         *storeLog    // nil in a cluster

@@ -59,5 +59,8 @@ func (o *ownStore) enqueue(a *acceptance, _ Durability) { o.log.enqueue(a) }
 
 func (o *ownStore) admit(ctx context.Context) { o.log.admit(ctx) }
 
+func (o *ownStore) enter(ctx context.Context, bytes int) error { return o.log.enter(ctx, bytes) }
+func (o *ownStore) giveBack(bytes int)                         { o.log.giveBack(bytes) }
+
 // refuses reports false: what would have to be kept is refused before it is routed, and what is on its way to a session is kept when the store works again.
 func (o *ownStore) refuses() bool { return false }

@@ -16,7 +16,7 @@ type peerQueue struct {
 
 	mu          sync.Mutex
 	batch       *outgoing
-	outstanding int           // bytes that were forwarded and are not accepted
+	outstanding int           // bytes of batch, and of those that were forwarded and are not accepted
 	settled     chan struct{} // closed when outstanding or holds fall; nil when nobody waits
 	sent, done  uint64        // batches
 	holds       int           // lost nodes of which this is the heir: what is left of theirs goes first
@@ -74,7 +74,6 @@ func (p *peerQueue) flush() {
 
 // hand gives a batch to the Replicator. The caller holds p.mu.
 func (p *peerQueue) hand(o *outgoing) {
-	p.count(len(o.buf))
 	p.sent++
 	stampBatch(o.buf, p.n.adoptions.begun.Load())
 	if !p.n.c.Forward(p.node, o.buf, func(err error) { p.accepted(o, err) }) {
@@ -86,6 +85,7 @@ func (p *peerQueue) hand(o *outgoing) {
 func (p *peerQueue) forward(o *outgoing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.count(len(o.buf))
 	p.hand(o)
 }
 
@@ -241,14 +241,17 @@ func (n *clusterNode) repick(picks []pick) {
 	}
 }
 
-// pause keeps a publisher from being read from while too much is outstanding towards another node.
-func (n *clusterNode) pause(c *conn) {
+// pause keeps a publisher waiting while too much is outstanding towards another node.
+func (n *clusterNode) pause(ctx context.Context) error {
 	if n.congested.Load() == 0 {
-		return
+		return nil
 	}
 	for _, p := range n.allPeers() {
-		_ = p.await(c.context(), func() bool { return p.outstanding < peerPause }) // it fails only at the end
+		if err := p.await(ctx, func() bool { return p.outstanding < peerPause }); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (n *clusterNode) allPeers() []*peerQueue {

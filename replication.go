@@ -137,12 +137,21 @@ func (r *replication) unpark() {
 }
 
 // admit returns when there is room for more changes, or ctx ended.
-func (r *replication) admit(ctx context.Context) {
-	for r.bytes.Load() >= replicationHigh {
+func (r *replication) admit(ctx context.Context) { _ = r.enter(ctx, 0) }
+
+// enter takes room for more changes, until giveBack.
+func (r *replication) enter(ctx context.Context, bytes int) error {
+	for {
+		if now := r.bytes.Load(); now < replicationHigh {
+			if r.bytes.CompareAndSwap(now, now+int64(bytes)) {
+				return nil
+			}
+			continue
+		}
 		r.mu.Lock()
 		if r.bytes.Load() < replicationHigh {
 			r.mu.Unlock()
-			return
+			continue
 		}
 		if r.room == nil {
 			r.room = make(chan struct{})
@@ -152,7 +161,7 @@ func (r *replication) admit(ctx context.Context) {
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }

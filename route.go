@@ -297,9 +297,7 @@ func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
 		// would be here.
 		e.Doubtful = e.QoS == 1
 	}
-	if s.had != nil && sc.nano > s.hadUntil {
-		s.had, s.upTo = nil, nil
-	}
+	s.forgetHad(sc.nano)
 	return !s.phase.collects() && s.hadBefore(r, e)
 }
 

@@ -30,6 +30,7 @@ type storeLog struct {
 	flying  int       // of units, those that are being committed
 	began   time.Time // when that began
 	bytes   int       // of units
+	entered int       // that are about to become units; see enter
 	compact int       // what bytes was when they were compacted last
 	last    uint64
 	waiters []storeWaiter
@@ -62,6 +63,8 @@ type storeWaiter struct {
 const (
 	// journalHigh is from how many bytes on a journal takes no more.
 	journalHigh = 64 << 20
+	// enteredHigh is how much the program may have in hand while what would have to be kept is refused.
+	enteredHigh = 16 << 20
 	// storeChunk is about how much is committed at once, in bytes.
 	storeChunk = 8 << 20
 	// ownStoreLimit is how long one commit to a broker's own store may take.
@@ -173,12 +176,16 @@ func (j *storeLog) wait(a *acceptance, patient bool) {
 func (j *storeLog) refuses() bool { return j.health.refuses() }
 
 // admit returns when the journal has room, or ctx ended. While the store fails nobody is held up, since what would have to be kept is refused.
-func (j *storeLog) admit(ctx context.Context) {
+func (j *storeLog) admit(ctx context.Context) { _ = j.enter(ctx, 0) }
+
+// enter takes room in the journal, until giveBack.
+func (j *storeLog) enter(ctx context.Context, bytes int) error {
 	for {
 		j.mu.Lock()
-		if j.bytes < journalHigh || j.refuses() {
+		if j.bytes+j.entered < journalHigh || (j.refuses() && j.entered < enteredHigh) {
+			j.entered += bytes
 			j.mu.Unlock()
-			return
+			return nil
 		}
 		if j.room == nil {
 			j.room = make(chan struct{})
@@ -188,9 +195,17 @@ func (j *storeLog) admit(ctx context.Context) {
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
+}
+
+// giveBack gives back what enter took: it is among the units by now, or not to be.
+func (j *storeLog) giveBack(bytes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entered -= bytes
+	j.makeRoom()
 }
 
 func (j *storeLog) signal() {
