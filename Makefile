@@ -10,7 +10,7 @@ CHAOSTIME ?= 10m
 BENCH    ?= .
 PKG      ?= ./...
 
-.PHONY: all test race lint fmt bench fuzz chaos chaos-processes hostile cover gen tools
+.PHONY: all test race lint fmt bench fuzz chaos chaos-processes hostile cover gen tools kafka
 
 all: lint test
 
@@ -52,6 +52,10 @@ chaos-processes:
 # A hundred thousand connections that misbehave, beside one that does not.
 hostile:
 	go test -count=1 -run '^TestHostileConnections$$' -v -timeout 30m . -hostile 100000
+
+# The jars of Apache Kafka's server, for tests. It needs Maven and Java.
+kafka:
+	mvn -q -f .ci/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(BIN)/kafka
 
 cover:
 	go test -coverpkg=./... -coverprofile=cover.out $(PKG)

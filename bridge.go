@@ -132,6 +132,17 @@ func (h *BridgeHost) PublishEvent(m Message) {
 	_ = h.b.publish(&m, "", nil, func(packets.ReasonCode) {}) // what is not kept is counted
 }
 
+// KeepEvent is PublishEvent that returns when the event is kept, as Broker.Publish does.
+func (h *BridgeHost) KeepEvent(ctx context.Context, m Message) error {
+	m.QoS = 1
+	return h.b.Publish(ctx, m)
+}
+
+// Drop counts a message that the other system has given the bridge and that cannot be published.
+func (h *BridgeHost) Drop(topicName string, qos packets.QoS, reason DropReason) {
+	h.b.drop(DroppedEvent{ClientID: h.id, TopicName: topicName, QoS: qos, Reason: reason})
+}
+
 // BridgeSubscription is how a bridge subscribes.
 type BridgeSubscription struct {
 	// Filters may be empty: then the session is what decides which node's bridge is at work.

@@ -304,12 +304,12 @@ func (c *conn) linger() {
 	}
 }
 
-func (c *conn) observeConnected(present bool) {
+func (c *conn) observeConnected(present, cleanStart bool) {
 	if c.own != nil {
 		return
 	}
 	for _, o := range c.b.hooks.connected {
-		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present})
+		o.Connected(ConnectedEvent{Client: c.info(), SessionPresent: present, CleanStart: cleanStart})
 	}
 }
 

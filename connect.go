@@ -372,7 +372,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	c.established = true
 	c.flush()
 	b.log.Debug("client connected", "client_id", c.clientID, "version", p.ProtocolVersion, "session_present", present)
-	c.observeConnected(present)
+	c.observeConnected(present, p.CleanStart)
 	s.refreshGroups()
 	c.kickBanned() // if that happened meanwhile
 	return nil

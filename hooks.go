@@ -67,8 +67,9 @@ type PublishInterceptor interface {
 // PublishEvent is one message about to be accepted. An interceptor may change Message; a QoS that is raised or lowered
 // changes delivery, not the acknowledgement.
 type PublishEvent struct {
-	Client  ClientInfo
-	Message Message
+	Client   ClientInfo
+	Message  Message
+	PacketID uint16 // of the PUBLISH; 0 for QoS 0 and wills
 }
 
 // DeliverInterceptor sees each message before it is handed to a session on this node; an error keeps it from that session.
@@ -96,6 +97,7 @@ type ConnectObserver interface {
 type ConnectedEvent struct {
 	Client         ClientInfo
 	SessionPresent bool
+	CleanStart     bool
 }
 
 // DisconnectObserver is told of each connection that ended.
@@ -120,6 +122,11 @@ type SubscriptionObserver interface {
 type SubscribedEvent struct {
 	ClientID     string
 	Subscription packets.Subscription
+	Client       ClientInfo
+	PacketID     uint16
+	// Together are all subscriptions that were made by the same SUBSCRIBE, of which this is the one with Index.
+	Together []packets.Subscription
+	Index    int
 }
 
 // UnsubscriptionObserver is told of each subscription ended by an UNSUBSCRIBE.
@@ -131,6 +138,11 @@ type UnsubscriptionObserver interface {
 type UnsubscribedEvent struct {
 	ClientID    string
 	TopicFilter string
+	Client      ClientInfo
+	PacketID    uint16
+	// Together are all filters that were ended by the same UNSUBSCRIBE, of which this is the one with Index.
+	Together []string
+	Index    int
 }
 
 // PublishObserver is told of each message a client of this node published, after it was routed. The message is only
@@ -143,6 +155,8 @@ type PublishObserver interface {
 type PublishedEvent struct {
 	ClientID string
 	Message  Message
+	Client   ClientInfo
+	PacketID uint16 // of the PUBLISH; 0 for QoS 0
 }
 
 // SessionObserver is told of the end of a session, with everything in it.

@@ -146,6 +146,9 @@ func (c *conn) intercept(sc *scratch, p *packets.Publish) packets.ReasonCode {
 	e := &PublishEvent{Client: c.info(), Message: Message{
 		TopicName: own.TopicName, Payload: own.Payload, QoS: own.QoS, Retain: own.Retain, Properties: own.Properties, Publisher: c.clientID,
 	}}
+	if own.QoS > 0 {
+		e.PacketID = own.PacketID
+	}
 	for _, h := range c.b.hooks.publish {
 		if err := h.InterceptPublish(c.context(), e); err != nil {
 			sc.reason = reasonStringOf(err)
@@ -318,8 +321,12 @@ func (c *conn) published(p *packets.Publish) {
 	m := Message{
 		TopicName: p.TopicName, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain, Properties: p.Properties, Publisher: c.clientID,
 	}
+	var id uint16
+	if p.QoS > 0 {
+		id = p.PacketID
+	}
 	for _, o := range c.b.hooks.published {
-		o.Published(PublishedEvent{ClientID: c.clientID, Message: m})
+		o.Published(PublishedEvent{ClientID: c.clientID, Message: m, Client: c.info(), PacketID: id})
 	}
 }
 

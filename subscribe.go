@@ -116,9 +116,9 @@ func (c *conn) finishSubscribes(sc *scratch) (ended, bool) {
 		for j, sub := range ps.made {
 			if sub != nil {
 				c.b.sendRetained(sc, sub, ps.isNew[j])
-				c.observeSubscribed(&ps.p.Subscriptions[j])
 			}
 		}
+		c.observeSubscribed(ps)
 	}
 	c.s.endCatching()
 	return ended{}, true
@@ -153,21 +153,41 @@ func (c *conn) subscriptionIDs(p *packets.Subscribe) ([]uint32, error) {
 	return ids, nil
 }
 
-func (c *conn) observeSubscribed(p *packets.Subscription) {
-	if c.own != nil {
+func (c *conn) observeSubscribed(ps *pendingSubscribe) {
+	if c.own != nil || len(c.b.hooks.subscribed) == 0 {
 		return
 	}
-	for _, o := range c.b.hooks.subscribed {
-		o.Subscribed(SubscribedEvent{ClientID: c.clientID, Subscription: *p})
+	var made []packets.Subscription
+	for i, sub := range ps.made {
+		if sub != nil {
+			made = append(made, ps.p.Subscriptions[i])
+		}
+	}
+	for i := range made {
+		e := SubscribedEvent{
+			ClientID: c.clientID, Subscription: made[i], Client: c.info(), PacketID: ps.p.PacketID, Together: made, Index: i,
+		}
+		for _, o := range c.b.hooks.subscribed {
+			o.Subscribed(e)
+		}
 	}
 }
 
-func (c *conn) observeUnsubscribed(filter string) {
-	if c.own != nil {
+func (c *conn) observeUnsubscribed(packetID uint16, gone []*subscription) {
+	if c.own != nil || len(c.b.hooks.unsubscribe) == 0 {
 		return
 	}
-	for _, o := range c.b.hooks.unsubscribe {
-		o.Unsubscribed(UnsubscribedEvent{ClientID: c.clientID, TopicFilter: filter})
+	filters := make([]string, 0, len(gone))
+	for _, sub := range gone {
+		filters = append(filters, sub.filter)
+	}
+	for i, filter := range filters {
+		e := UnsubscribedEvent{
+			ClientID: c.clientID, TopicFilter: filter, Client: c.info(), PacketID: packetID, Together: filters, Index: i,
+		}
+		for _, o := range c.b.hooks.unsubscribe {
+			o.Unsubscribed(e)
+		}
 	}
 }
 
@@ -355,9 +375,9 @@ func (c *conn) handleUnsubscribe(sc *scratch, p *packets.Unsubscribe) (ended, bo
 			ack.ReasonCodes[i] = packets.NoSubscriptionExisted
 		default:
 			gone = append(gone, sub)
-			c.observeUnsubscribed(filter)
 		}
 	}
+	c.observeUnsubscribed(p.PacketID, gone)
 	ctx, cancel := context.WithTimeout(c.context(), subscribeTimeout)
 	defer cancel()
 	if cl := c.b.cluster; cl != nil && len(gone) > 0 {
