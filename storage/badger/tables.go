@@ -28,11 +28,17 @@ func checkFiles(dir string, opt badger.Options) error {
 	if err != nil {
 		return damaged(badger.ManifestFilename, err)
 	}
+	newest := uint64(0)
 	for id := range tables {
 		path := table.NewFilename(id, dir)
-		if err := checkTable(path); err != nil {
+		version, err := checkTable(path)
+		if err != nil {
 			return damaged(filepath.Base(path), err)
 		}
+		newest = max(newest, version)
+	}
+	if err := checkUnlisted(dir, tables, newest); err != nil {
+		return damaged(badger.ManifestFilename, err)
 	}
 	for _, pattern := range []string{"*.mem", "*.vlog"} {
 		logs, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -60,7 +66,7 @@ func damaged(file string, err error) error {
 func listTables(dir string, opt badger.Options) (map[uint64]badger.TableManifest, error) {
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a new store, or the number of Commits will tell
+		return nil, nil // a new store, or checkUnlisted will tell
 	}
 	if err != nil {
 		return nil, err
@@ -71,11 +77,12 @@ func listTables(dir string, opt badger.Options) (map[uint64]badger.TableManifest
 
 var errCutOff = errors.New("the table is cut off")
 
-// checkTable compares the checksums of a table: blocks, the index, its length, its checksum and that's length.
-func checkTable(path string) (err error) {
+// checkTable compares the checksums of a table: blocks, the index, its length, its checksum and that's
+// length. It returns the newest version of a key in it.
+func checkTable(path string) (newest uint64, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { // the readers of the index trust what they read, if only its checksum is right
 		if r := recover(); r != nil {
@@ -85,34 +92,34 @@ func checkTable(path string) (err error) {
 	rest := data
 	sum, rest, err := sized(rest)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	index, rest, err := sized(rest)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := verify(index, sum); err != nil {
-		return fmt.Errorf("index: %w", err)
+		return 0, fmt.Errorf("index: %w", err)
 	}
 	blocks := fb.GetRootAsTableIndex(index, 0)
 	var block fb.BlockOffset
 	for i := range blocks.OffsetsLength() {
 		if !blocks.Offsets(&block, i) {
-			return fmt.Errorf("block %d is not in the index", i)
+			return 0, fmt.Errorf("block %d is not in the index", i)
 		}
 		from, to := uint64(block.Offset()), uint64(block.Offset())+uint64(block.Len())
 		if to > uint64(len(rest)) {
-			return errCutOff
+			return 0, errCutOff
 		}
 		sum, content, err := sized(rest[from:to])
 		if err == nil {
 			err = verify(content, sum)
 		}
 		if err != nil {
-			return fmt.Errorf("block %d: %w", i, err)
+			return 0, fmt.Errorf("block %d: %w", i, err)
 		}
 	}
-	return nil
+	return blocks.MaxVersion(), nil
 }
 
 // sized cuts a part off the end of data that has its length behind it.

@@ -35,15 +35,24 @@ func Damage(t *testing.T, open func(dir string) shoal.Storage) {
 	require.NoError(t, st.Close())
 	t.Run("closed", func(t *testing.T) { damageAll(t, open, closed, 12) })
 
-	killed := t.TempDir()
-	last := killSoon(t, killed, 0)
-	for last == 0 {
-		last = killSoon(t, killed, 0)
-	}
-	copied := t.TempDir()
-	save(t, copied, load(t, killed))
-	last = requireBatches(t, open(copied), last)
+	killed, last := killedStore(t, open)
 	t.Run("killed", func(t *testing.T) { damageAll(t, open, killed, last) })
+}
+
+// killedStore returns the files of a process that was killed after Commit had returned for the last
+// batch in them. A batch that is there although its Commit had not returned may vanish with damage.
+func killedStore(t *testing.T, open func(dir string) shoal.Storage) (dir string, last int) {
+	t.Helper()
+	dir = t.TempDir()
+	for {
+		printed := killSoon(t, dir, 0)
+		copied := t.TempDir()
+		save(t, copied, load(t, dir))
+		last = requireBatches(t, open(copied), max(printed, last))
+		if last > 0 && last == printed {
+			return dir, last
+		}
+	}
 }
 
 // damageAll damages each file of dir, which holds the batches up to last, in each way.
