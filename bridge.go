@@ -188,6 +188,7 @@ func (h *BridgeHost) Subscribe(ctx context.Context, s BridgeSubscription) (*Subs
 		return nil, err
 	}
 	h.status.hold(sub)
+	h.log.Info("bridge has its session")
 	h.enter(BridgeRunning, nil)
 	return sub, nil
 }

@@ -202,7 +202,7 @@ func TestMistakes(t *testing.T) {
 		{"no directory for data", []string{"-node-name", "c01", "-data-dir", filepath.Join(locked, "x"), "-tcp", ":" + strconv.Itoa(programtest.FreePorts(t, 1)[0])}, 1, "-data-dir: mkdir"},
 		{"half of a certificate", []string{"-conf", file("cluster: {node-name: c01}\nmqtt: {tls: {server-cert: " + locked + "}}\n")}, 2, "belong together, and one of them is missing"},
 		{"a certificate that is none", []string{"-conf", file("cluster: {node-name: c01}\nmqtt: {tls: {server-cert: " + locked + ", server-key: " + locked + "}}\n")}, 1, "failed to find any PEM data"},
-		{"a bridge that is not there yet", []string{"-conf", file("cluster: {node-name: c01}\nbridge-way: 1\nbridge-path: " + filepath.Join(dir, "config", "bridge-kafka.yml") + "\n")}, 2, "bridge-way 1"},
+		{"a bridge with a wrong value", []string{"-conf", file("cluster: {node-name: c01}\nbridge-way: 1\nbridge-path: " + file("kafka-options: {topic: t, required-acks: 2}\n") + "\n")}, 2, "required-acks: 2 is none of -1 to 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			began := time.Now()

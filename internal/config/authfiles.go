@@ -73,29 +73,6 @@ type AuthHTTP struct {
 	ACLURL      string `key:"acl-url"`
 }
 
-// BridgeKafka is comqtt's bridge-kafka.yml.
-type BridgeKafka struct {
-	Kafka KafkaOptions `key:"kafka-options"`
-	Rules KafkaRules   `key:"rules"`
-}
-
-// KafkaOptions say where Kafka is, and how it is written to.
-type KafkaOptions struct {
-	Brokers      []string `key:"brokers" default:"localhost:9092"`
-	Topic        string   `key:"topic" doc:"topic of Kafka for all"`
-	Balancer     int      `key:"balancer" doc:"0 least bytes, 1 round robin, 2 hash of the key, 3 CRC32 of the key"`
-	Async        bool     `key:"async"`
-	RequiredAcks int      `key:"required-acks" doc:"0 none, 1 the leader, -1 all in-sync replicas"`
-	Compression  int      `key:"compression" doc:"0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd"`
-	WriteTimeout int      `key:"write-timeout" default:"10" doc:"seconds"`
-}
-
-// KafkaRules say what goes to Kafka.
-type KafkaRules struct {
-	Topics  []string `key:"topics" doc:"filters for published topics; none is all"`
-	Filters []string `key:"filters" doc:"filters for subscriptions; none is all"`
-}
-
 var deadAuthKeys = map[string]string{
 	"acl.publish":   "access numbers are 0 deny, 1 subscribe, 2 publish, 3 both, as the code that reads them has it",
 	"acl.subscribe": "see acl.publish",
@@ -171,24 +148,6 @@ func (l *Loaded) Datasource() (any, error) {
 		return nil, &UsageError{err}
 	}
 	return file, check(l.Auth.ConfPath, checks())
-}
-
-// Bridge reads the file of the bridge; nil is none.
-func (l *Loaded) Bridge() (*BridgeKafka, error) {
-	if l.BridgeWay == 0 {
-		return nil, nil
-	}
-	f := new(BridgeKafka)
-	if err := l.readOther(l.BridgePath, environment(os.Environ()), f); err != nil {
-		return nil, &UsageError{err}
-	}
-	k := f.Kafka
-	return f, check(l.BridgePath, []ranged{
-		{"kafka-options.balancer", k.Balancer, 0, 3},
-		{"kafka-options.required-acks", k.RequiredAcks, -1, 1},
-		{"kafka-options.compression", k.Compression, 0, 4},
-		{"kafka-options.write-timeout", k.WriteTimeout, 0, 3600},
-	})
 }
 
 func check(path string, values []ranged) error {

@@ -134,9 +134,24 @@ func TestDatasources(t *testing.T) {
 	k, err = l.Bridge()
 	require.NoError(t, err)
 	require.Equal(t, -1, k.Kafka.RequiredAcks)
-	require.NoError(t, os.WriteFile(path, []byte("kafka-options: {required-acks: 2}"), 0o600))
-	_, err = l.Bridge()
-	require.ErrorContains(t, err, "required-acks: 2 is none of -1 to 1")
+	secret := file(t, "from a file\n")
+	for text, want := range map[string]string{
+		"kafka-options: {required-acks: 2}":                   "required-acks: 2 is none of -1 to 1",
+		"kafka-options: {format: xml}":                        `kafka-options.format: "xml" is none of`,
+		"kafka-options: {sasl-pasword: x}":                    `:1:17: there is no key "kafka-options.sasl-pasword"; did you mean`,
+		"out: [{filters: [a], topic: t, format: comqtt}]":     `out[0].format: "comqtt" is none of`,
+		"in: [{topics: [a], group: g, qos: 3}]":               "in[0].qos: 3 is none of 0 to 2",
+		"kafka-options: {sasl-password-file: " + secret + "}": "",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		k, err = l.Bridge()
+		if want != "" {
+			require.ErrorContains(t, err, want)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, "from a file", k.Kafka.Password)
+	}
 }
 
 func TestPrecedence(t *testing.T) {
@@ -325,6 +340,15 @@ func TestSchemaIsThatOfTheCode(t *testing.T) {
 	have, err := os.ReadFile("schema.json")
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(have), "run UPDATE=1 go test -run TestSchema")
+	want, err = config.BridgeSchema()
+	require.NoError(t, err)
+	if os.Getenv("UPDATE") != "" {
+		require.NoError(t, os.WriteFile("schema-bridge.json", want, 0o600))
+	}
+	bridge, err := os.ReadFile("schema-bridge.json")
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(bridge), "run UPDATE=1 go test -run TestSchema")
+	require.Contains(t, string(bridge), `"required-acks"`)
 	for _, key := range []string{`"max-age"`, `"compatibilities"`, `"sampler"`, `"listeners"`} {
 		require.Contains(t, string(have), key)
 	}

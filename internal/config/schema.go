@@ -9,9 +9,22 @@ import (
 
 // Schema returns a JSON Schema of the file, for editors. The one in schema.json is the same.
 func Schema() ([]byte, error) {
-	s := schemaOf(reflect.TypeFor[Config](), "")
+	return titled(schemaOf(reflect.TypeFor[Config](), ""), "Configuration of a Shoal broker")
+}
+
+// BridgeSchema is Schema of the file of the bridge to Kafka. The one in schema-bridge.json is the same.
+func BridgeSchema() ([]byte, error) {
+	properties := make(object)
+	for _, f := range fieldsOf(reflect.TypeFor[BridgeKafka](), "") {
+		properties[f.key] = schemaOfField(f)
+	}
+	s := object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
+	return titled(s, "Bridge of a Shoal broker to Kafka")
+}
+
+func titled(s object, title string) ([]byte, error) {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["title"] = "Configuration of a Shoal broker"
+	s["title"] = title
 	b, err := json.MarshalIndent(s, "", "  ")
 	return append(b, '\n'), err
 }

@@ -35,6 +35,7 @@ type App struct {
 	logging   *logging
 	auth      *authentication
 	listeners *listeners
+	bridge    shoal.Bridge   // nil: none
 	inherited []net.Listener // sockets that systemd has opened
 }
 
@@ -108,11 +109,7 @@ func (a *App) prepare(ctx context.Context) (err error) {
 	if a.auth, err = newAuthentication(a.Loaded, a.Log); err != nil {
 		return err
 	}
-	bridge, err := a.Bridge()
-	if err == nil && bridge != nil {
-		err = &UsageError{Err: errors.New("bridge-way 1: this program has no bridge to Kafka yet; set it to 0 to start without")}
-	}
-	if err == nil {
+	if a.bridge, err = newBridge(a.Loaded); err == nil {
 		a.listeners, err = planListeners(ctx, a.Loaded, a.inherited, a.Log)
 	}
 	if err != nil {
@@ -173,6 +170,9 @@ func (a *App) Greet(where string, attrs ...any) {
 		a.Log.Info("authentication", "source", a.auth.what)
 	}
 	a.Log.Info("storage", "where", where)
+	if a.bridge != nil {
+		a.Log.Info("bridge to Kafka", "file", a.BridgePath)
+	}
 }
 
 const everyone = "everyone is let in: there is no authentication"

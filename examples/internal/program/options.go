@@ -32,6 +32,9 @@ func (a *App) Options() ([]shoal.Option, error) {
 	if caps.MinimumProtocolVersion > int(packets.V31) {
 		opts = append(opts, shoal.WithHook(oldest{packets.Version(caps.MinimumProtocolVersion)})) //nolint:gosec // 3 to 5
 	}
+	if a.bridge != nil {
+		opts = append(opts, shoal.WithBridge(a.bridge))
+	}
 	if n := l.Limits.PublishesPerClient; n > 0 {
 		opts = append(opts, shoal.WithRateLimits(shoal.RateLimits{Client: shoal.RateLimit{MessagesPerSecond: n}}))
 	}
