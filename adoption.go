@@ -258,6 +258,7 @@ func (n *clusterNode) makeInherited(in *inherited) *session {
 		}
 	}
 	s.endCatching()
+	s.enrol()
 	b.sessions.put(s)
 	return s
 }

@@ -244,7 +244,7 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.origins.restore(r)
 	case snapRetained:
 		if m := readMessage(r); r.Err() == nil {
-			a.n.b.retained.set(m)
+			a.n.b.retained.set(m, a.n.b.tenantOf(a.makerOf(m.Publisher)))
 		}
 	}
 	return r.Err()

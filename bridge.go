@@ -198,6 +198,9 @@ func (b *Broker) publishAs(ctx context.Context, publisher string, m *Message, th
 	if err := b.checkPublishable(ctx, m); err != nil {
 		return err
 	}
+	if err := b.mayPublish(ctx, m, publisher); err != nil {
+		return err
+	}
 	leave, err := b.enterJournal(ctx, m)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/shoalmq/shoal/internal/listen"
+	"github.com/shoalmq/shoal/internal/memory"
 	"github.com/shoalmq/shoal/internal/outbox"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/topics"
@@ -47,6 +48,8 @@ type Broker struct {
 	rateLimits *rateLimits // nil: no limits
 	flaps      *flaps      // nil: nobody counts
 	sessions   sessions
+	totals     totals
+	memory     *memory.Budget // nil: no limit
 	own        ownClients
 	bridges    []*BridgeHost
 	// bridging are the goroutines of bridges, and stopBridges ends them; nil before they are started.
@@ -149,6 +152,9 @@ func New(opts ...Option) (*Broker, error) {
 	b.groups.init()
 	b.retained.init(b.nano, b.timely)
 	b.sessions.init()
+	b.totals.init(&b.cfg)
+	b.retained.totals = &b.totals
+	b.memory = memory.New(b.cfg.memoryLimit)
 	if len(b.hooks.dropped) > 0 {
 		b.dropEvents = make(chan DroppedEvent, 1024)
 	}
@@ -197,6 +203,9 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.wg.Go(func() { b.late.run(b.life) })
+	if b.memory != nil {
+		b.wg.Go(func() { b.memory.Run(b.life) })
+	}
 	if b.dropEvents != nil {
 		b.wg.Go(b.reportDrops)
 	}

@@ -124,6 +124,10 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 	if err := c.checkBans(p); err != nil {
 		return err
 	}
+	if c.b.memory.Over() {
+		c.b.metrics.noMemory.Add(1)
+		return errNoMemory
+	}
 	principal, err := c.authenticate(ctx, p)
 	if err != nil {
 		return err
@@ -201,6 +205,12 @@ func (c *conn) checkConnect(p *packets.Connect) error {
 	}
 	if p.ClientID == "" && p.ProtocolVersion == packets.V31 {
 		return invalid(packets.ClientIdentifierNotValid, "Client Identifier", "must not be empty in MQTT 3.1", "")
+	}
+	if c.b.tooManyProperties(&p.Properties) || (p.Will != nil && c.b.tooManyProperties(&p.Will.Properties)) {
+		return errTooManyProperties
+	}
+	if p.Will != nil && c.b.topicTooLong(p.Will.TopicName) {
+		return errTopicTooLong
 	}
 	if w := p.Will; w != nil {
 		if err := topics.ValidateName(w.TopicName); err != nil {
@@ -292,6 +302,9 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if old != nil && !old.madeBy().admits(c.maker()) {
 		return errNotYours
 	}
+	if old == nil && !b.mayMakeSession(p.ClientID, c.maker()) {
+		return errTooManySessions // before the cluster is asked
+	}
 	if b.cluster != nil {
 		defer func() {
 			if err != nil && w != nil && w.epoch != 0 {
@@ -305,7 +318,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 			return errNotYours
 		}
 	}
-	s, present, err := b.takeSession(ctx, p.ClientID, old, p.CleanStart)
+	s, present, err := b.takeSession(ctx, p.ClientID, c.maker(), old, p.CleanStart)
 	if err != nil {
 		return err
 	}
@@ -344,6 +357,7 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if !s.maker.known {
 		s.maker = c.maker()
 	}
+	s.enrol() // one that has come from elsewhere may be another tenant's than was known
 	if b.cluster != nil {
 		c.since = b.cluster.moments.next()
 	}
@@ -379,8 +393,8 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 }
 
 // takeSession returns the client's session, or a new one if old is nil or over, after a connection that still has it was ended. The caller
-// has the claim on the ClientID.
-func (b *Broker) takeSession(ctx context.Context, id string, old *session, cleanStart bool) (s *session, present bool, err error) {
+// has the claim on the ClientID, for a client that is m.
+func (b *Broker) takeSession(ctx context.Context, id string, m maker, old *session, cleanStart bool) (s *session, present bool, err error) {
 	if old != nil && !b.evict(ctx, old, cleanStart) {
 		return old, true, nil
 	}
@@ -392,6 +406,9 @@ func (b *Broker) takeSession(ctx context.Context, id string, old *session, clean
 		b.evict(ctx, left, true)
 	}
 	s = b.newSession(id)
+	if !s.enrolNew(m) {
+		return nil, false, errTooManySessions
+	}
 	b.sessions.put(s)
 	return s, false, nil
 }

@@ -43,6 +43,9 @@ const (
 	DropNotAuthorized DropReason = "not_authorized" // the publisher may not publish to the topic
 	DropRateLimited   DropReason = "rate_limited"   // the publisher was too fast; see RateRefuse
 	DropIntercepted   DropReason = "intercepted"    // an interceptor refused it
+	DropBrokerFull    DropReason = "broker_full"    // there was no room in TotalLimits, or in the tenant's
+	DropMemory        DropReason = "memory"         // the broker has no memory left; see WithMemoryLimit
+	DropOverLimit     DropReason = "over_limit"     // more levels, bytes of topic or User Properties than Limits allow
 	DropOffline       DropReason = "offline"        // QoS 0 to a shared group whose members are all away
 )
 

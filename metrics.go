@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/shoalmq/shoal/internal/outbox"
+	"github.com/shoalmq/shoal/internal/quota"
 )
 
 // Metrics are counters since the start of the broker, and gauges of now.
@@ -31,12 +32,22 @@ type Metrics struct {
 	MessagesFromNodes    uint64 // from other nodes
 	Dropped              map[DropReason]uint64
 	DropEventsLost       uint64 // events, not messages; see DropObserver
+	QueuedBytes          int64  // that wait in the queues of this node's sessions, in flight included
+	RetainedBytes        int64
+	SessionSubscriptions int    // of this node's sessions, each counted
+	MemoryUsed           uint64 // of the process, in bytes; 0 without WithMemoryLimit
+	MemoryLimit          uint64
+	// Refused counts what was refused because a limit was reached, by the limit: sessions, subscriptions, queued_bytes, retained_messages,
+	// retained_bytes (TotalLimits, and tenants'), memory, topic, user_properties.
+	Refused map[string]uint64
 }
 
 type metrics struct {
 	accepted, received, delivered, forwarded, fromNodes, eventsLost, expired, clients atomic.Uint64
 	open, online, most                                                                atomic.Int64
 	in, out                                                                           trafficCounters
+
+	noMemory, tooLong, tooManyProperties atomic.Uint64
 
 	mu      sync.Mutex
 	dropped map[DropReason]uint64
@@ -106,7 +117,12 @@ func (b *Broker) Metrics() Metrics {
 		MessagesFromNodes:    b.metrics.fromNodes.Load(),
 		DropEventsLost:       b.metrics.eventsLost.Load(),
 		Dropped:              make(map[DropReason]uint64),
+		QueuedBytes:          b.totals.Whole.Used(quota.QueuedBytes),
+		RetainedBytes:        b.totals.Whole.Used(quota.RetainedBytes),
+		SessionSubscriptions: int(b.totals.Whole.Used(quota.Subscriptions)),
+		Refused:              b.refusedByLimits(),
 	}
+	m.MemoryUsed, m.MemoryLimit = b.memory.Now()
 	b.metrics.mu.Lock()
 	defer b.metrics.mu.Unlock()
 	for r, n := range b.metrics.dropped {

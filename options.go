@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -36,6 +37,10 @@ type config struct {
 	rateLimits          RateLimits
 	flapping            *Flapping
 	anyPrincipal        bool
+	totals              TotalLimits
+	tenants             *TotalLimits // nil: no limits by tenant
+	tenantOf            func(principal string) string
+	memoryLimit         int64
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
 
@@ -135,6 +140,14 @@ type Limits struct {
 	KeepAliveMaximum uint16
 	// Subscriptions is how many subscriptions one session may have. Default 100,000.
 	Subscriptions int
+	// TopicLevels and TopicLength are how many levels a TopicName or TopicFilter may have, and how many bytes. Default: as many as fit, and 65,535. A PUBLISH with a
+	// longer one is refused with Topic Name invalid (0x90), of QoS 0 or MQTT 3 dropped, with the reason over_limit; a subscription
+	// with Topic Filter invalid (0x8F), a CONNECT whose will has one with Topic Name invalid.
+	TopicLevels int
+	TopicLength int
+	// UserProperties is how many User Properties a CONNECT, a PUBLISH, a SUBSCRIBE or a will may have. Default 1,000. One that has more is refused with
+	// Quota exceeded (0x97).
+	UserProperties int
 }
 
 // besidesMessage is how many bytes a command may have besides the message that makes it large: others that travel with it, and what is said about each.
@@ -161,6 +174,9 @@ func (l *Limits) setDefaults() {
 	set(&l.ConnectTimeout, 10*time.Second)
 	set(&l.WriteTimeout, 30*time.Second)
 	set(&l.Subscriptions, 100_000)
+	set(&l.TopicLevels, math.MaxUint16+1)
+	set(&l.TopicLength, math.MaxUint16)
+	set(&l.UserProperties, 1000)
 }
 
 // neverExpires is the Session Expiry Interval that means never.
@@ -187,6 +203,9 @@ func (l *Limits) validate() error {
 	negative("ConnectTimeout", int64(l.ConnectTimeout))
 	negative("WriteTimeout", int64(l.WriteTimeout))
 	negative("Subscriptions", int64(l.Subscriptions))
+	negative("TopicLevels", int64(l.TopicLevels))
+	negative("TopicLength", int64(l.TopicLength))
+	negative("UserProperties", int64(l.UserProperties))
 	// Only what was set is held against each other: a default gives way.
 	atLeast := func(name string, v int64, other string, least int64) {
 		if v > 0 && least > 0 && v < least {
@@ -280,7 +299,7 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, errors.New("shoal: WithListener: nil"))
 		}
 	}
-	errs = append(errs, c.limits.validate(), c.caps.validate(), validateStrategies(c.strategies))
+	errs = append(errs, c.limits.validate(), c.validateTotals(), c.caps.validate(), validateStrategies(c.strategies))
 	names := c.listenerNames()
 	errs = append(errs, c.flapping.validate(), c.connLimits.validate(names), c.rateLimits.validate(names))
 	var cl Cluster

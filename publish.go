@@ -103,6 +103,9 @@ func (c *conn) permit(sc *scratch, p *packets.Publish) packets.ReasonCode {
 		sc.reason = reasonNotServing
 		return c.dropPublish(p, DropNotServing, packets.ServerUnavailable)
 	}
+	if code := c.withinLimits(sc, p); code.IsError() {
+		return code
+	}
 	if isSys(p.TopicName) {
 		return c.dropPublish(p, DropNotAuthorized, packets.NotAuthorized) // section 4.7.2: not for clients to talk to each other
 	}
@@ -173,9 +176,12 @@ func (c *conn) refusedPublish(sc *scratch, p *packets.Publish, code packets.Reas
 	if c.tooFast {
 		return c.protocolEnd(&Error{ReasonCode: packets.MessageRateTooHigh, Reason: sc.reason}), false
 	}
-	if code == packets.ServerUnavailable && c.version < packets.V5 && p.QoS > 0 {
+	if (code == packets.ServerUnavailable || sc.reason == reasonNoMemory) && c.version < packets.V5 && p.QoS > 0 {
 		// 3.1.1 has no way to say no; an acknowledgement would be a lie.
-		return ended{code: code, err: ErrNotServing}, false
+		if code == packets.ServerUnavailable {
+			return ended{code: code, err: ErrNotServing}, false
+		}
+		return ended{code: code, err: errNoMemoryForMore}, false
 	}
 	if p.QoS == 0 {
 		sc.reason = ""

@@ -91,6 +91,7 @@ func (b *Broker) restoreSessions(ctx context.Context) error {
 		if err := b.restoreSession(ctx, s); err != nil {
 			return fmt.Errorf("session %q: %w", m.id, err)
 		}
+		s.enrol()
 		b.sessions.put(s)
 		s.mu.Lock()
 		s.startExpiry(max(s.left(), 0))
@@ -168,7 +169,7 @@ func (b *Broker) restoreRetained(ctx context.Context) error {
 		}
 		m := readMessage(r)
 		if r.Err() == nil && !m.Expired(now) {
-			b.retained.set(m)
+			b.retained.set(m, "")
 		}
 		return r.Err()
 	})

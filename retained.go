@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoalmq/shoal/internal/quota"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
@@ -17,35 +18,62 @@ type retained struct {
 
 	mu     sync.Mutex // serialises changes
 	timers map[string]*time.Timer
-	closed bool
-	now    func() int64 // Broker.nano
-	timely func() bool  // Broker.timely
+	// tenants has the accounts of those messages that belong to a tenant.
+	tenants map[string]*quota.Account
+	totals  *totals
+	closed  bool
+	now     func() int64 // Broker.nano
+	timely  func() bool  // Broker.timely
 }
 
 func (r *retained) init(now func() int64, timely func() bool) {
 	r.now, r.timely = now, timely
 	r.names.Store(topics.NewNames[*core.Message]())
 	r.timers = make(map[string]*time.Timer)
+	r.tenants = make(map[string]*quota.Account)
 }
 
 func (r *retained) len() int { return r.names.Load().Len() }
 
-// set keeps m, or forgets the topic's message if m's payload is empty [MQTT-3.3.1-6, -7].
-func (r *retained) set(m *core.Message) {
+// set keeps m, of a tenant, or forgets the topic's message if m's payload is empty [MQTT-3.3.1-6, -7].
+func (r *retained) set(m *core.Message, tenant string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if t := r.timers[m.TopicName]; t != nil {
 		t.Stop()
 		delete(r.timers, m.TopicName)
 	}
+	r.remove(m.TopicName)
 	if len(m.Payload) == 0 {
-		r.names.Load().Delete(m.TopicName)
 		return
 	}
 	r.names.Load().Set(m.TopicName, m)
+	a := r.totals.Open(tenant)
+	a.Add(quota.RetainedMessages, 1)
+	a.Add(quota.RetainedBytes, retainedBytes(m))
+	if tenant != "" {
+		r.tenants[m.TopicName] = a
+	}
 	if m.Expires != 0 {
 		r.await(m, time.Duration(m.Expires-r.now()))
 	}
+}
+
+// remove forgets the message of a topic, if there is one. The caller holds mu.
+func (r *retained) remove(topic string) {
+	old, known := r.names.Load().Get(topic)
+	if !known {
+		return
+	}
+	r.names.Load().Delete(topic)
+	a := &r.totals.Whole
+	if tenant := r.tenants[topic]; tenant != nil {
+		a = tenant
+		delete(r.tenants, topic)
+	}
+	a.Add(quota.RetainedMessages, -1)
+	a.Add(quota.RetainedBytes, -retainedBytes(old))
+	r.totals.Close(a)
 }
 
 // await sees to the end of m after a while. The caller holds mu.
@@ -68,7 +96,7 @@ func (r *retained) expire(m *core.Message) {
 			r.await(m, left)
 			return
 		}
-		r.names.Load().Delete(m.TopicName)
+		r.remove(m.TopicName)
 		delete(r.timers, m.TopicName)
 	}
 }
@@ -81,6 +109,16 @@ func (r *retained) clear() {
 		t.Stop()
 	}
 	clear(r.timers)
+	var all []string
+	for _, f := range []string{"#", "$SYS/#"} {
+		r.names.Load().Match(f, func(topic string, _ *core.Message) bool {
+			all = append(all, topic)
+			return true
+		})
+	}
+	for _, topic := range all {
+		r.remove(topic)
+	}
 	r.names.Store(topics.NewNames[*core.Message]())
 }
 
@@ -103,7 +141,7 @@ func (b *Broker) retain(sc *scratch) {
 		return
 	}
 	m := r.message()
-	b.retained.set(m)
+	b.retained.set(m, b.tenantOfPublisher(m.Publisher))
 	if b.journal == nil {
 		return
 	}

@@ -277,8 +277,14 @@ func (s *session) admit(sc *scratch, e *core.Entry) (admitted, refused bool) {
 		sc.r.refuse(packets.ImplementationSpecificError)
 		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropStoreAway})
 		return false, true
+	case s.roomFor(e.Msg):
+		return true, false
+	case e.Share != "":
+		sc.full = DropBrokerFull // another member may take it
+	default:
+		s.b.drop(DroppedEvent{ClientID: s.clientID, TopicName: e.Msg.TopicName, QoS: e.QoS, Reason: DropBrokerFull})
 	}
-	return true, false
+	return false, false
 }
 
 // hasHad reports whether the message has come to the session, or to its member of a group, before; and notes that it has now, so that the next

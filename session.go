@@ -63,6 +63,7 @@ type session struct {
 	move  *move
 	// catching holds the IDs of the messages that came since a SUBSCRIBE began and before its retained messages were sent.
 	catching map[msgID]struct{}
+	charge   charge
 }
 
 // sessions is the registry of all sessions of this node.
@@ -348,6 +349,7 @@ func (s *session) markEnded() (cleanUp func()) {
 	moved := !s.enter(phaseOver) // it lives on elsewhere
 	cleared := make(chan struct{})
 	s.cleared = cleared
+	s.discharge()
 	s.stopExpiry()
 	subs := make([]*subscription, 0, len(s.subs))
 	for _, sub := range s.subs {

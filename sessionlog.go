@@ -9,6 +9,7 @@ type sessionLog session
 var _ core.Log = (*sessionLog)(nil)
 
 func (l *sessionLog) Enqueued(e *core.Entry) {
+	(*session)(l).weigh()
 	if (*session)(l).keeps(e) {
 		l.b.journal.enqueued((*session)(l), e)
 	}
@@ -39,6 +40,7 @@ func (l *sessionLog) Completed(packetID uint16) {
 }
 
 func (l *sessionLog) Ended(e *core.Entry, why core.Why) {
+	(*session)(l).weigh()
 	if e.Seq != 0 && (*session)(l).keeps(e) {
 		l.b.journal.entryEnded((*session)(l), e)
 	}

@@ -200,8 +200,9 @@ func (n *clusterNode) applyRetained(m *core.Message) {
 	if m.Origin != nil && !n.state.origins.take(m.Publisher, m.Origin, holder{kind: holderRetained, agreed: true, name: m.TopicName}, true) {
 		return // it comes again, and another one may have taken its place
 	}
+	tenant := n.b.tenantOfPublisher(m.Publisher)
 	n.keeper.keep(func() []Op {
-		n.b.retained.set(m)
+		n.b.retained.set(m, tenant)
 		return []Op{retainedOp(m)}
 	})
 }

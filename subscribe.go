@@ -197,6 +197,9 @@ func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uin
 	if err != nil {
 		return nil, false, err
 	}
+	if err := c.mayTakeOn(p, user); err != nil {
+		return nil, false, err
+	}
 	if c.own == nil {
 		if err := c.maySubscribe(ctx, p, sub, user); err != nil {
 			return nil, false, err
@@ -268,6 +271,9 @@ func (s *session) subscribe(sub *subscription) (isNew bool, err error) {
 	old := s.subs[sub.filter]
 	if old == nil && len(s.subs) >= s.b.limits.Subscriptions {
 		return false, &Error{ReasonCode: packets.QuotaExceeded, Reason: "the session has as many subscriptions as the server allows"}
+	}
+	if old == nil && !s.takeSubscription() {
+		return false, errTooManySubscriptions
 	}
 	if s.subs == nil {
 		s.subs = make(map[string]*subscription)
@@ -410,6 +416,7 @@ func (s *session) endSubscription(sub *subscription) bool {
 		return false
 	}
 	delete(s.subs, sub.filter)
+	s.giveSubscription()
 	s.several.Store(len(s.subs) > 1)
 	if sub.shared {
 		s.shares--

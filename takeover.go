@@ -300,6 +300,7 @@ func (n *clusterNode) prepare(id string, offer *codec.Reader) (*session, []*subs
 	if old := b.sessions.get(id); old != nil { // left behind by an earlier move
 		old.abandon()
 	}
+	s.enrol()
 	b.sessions.put(s)
 	for _, sub := range subs {
 		if _, err := s.subscribe(sub); err != nil {

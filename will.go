@@ -163,6 +163,8 @@ func (w *will) publishNow() {
 	} else if !w.intercept(&m, client) {
 		drop(DropIntercepted)
 	} else {
+		p := publishOf(&m)
+		m.Retain = m.Retain && b.mayRetain(&p, client.ClientID) // what cannot be retained is heard all the same
 		w.send(&m)
 		return
 	}
