@@ -103,6 +103,9 @@ func newRedis(t *testing.T, s *programtest.Switch) *redisServer {
 // reset, restarts after milliseconds, wiped disks and new nodes, with sessions in the nodes' agreed order and in a Redis for all. The seeds are always the same;
 // or CHAOS_SEED names one, or, for as long as CHAOS_TIME says, they are new. CHAOS_STORE is files or Redis, for one of the two alone.
 func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three processes for a minute and a half")
+	}
 	run := func(t *testing.T, store string, seed uint64, lasts time.Duration) {
 		t.Helper()
 		if only := os.Getenv("CHAOS_STORE"); only != "" && only != store {

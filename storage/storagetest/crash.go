@@ -34,6 +34,9 @@ func Crash(t *testing.T, open func(dir string) shoal.Storage) {
 		fmt.Fprintln(os.Stderr, commitForEver(open(dir)))
 		os.Exit(1)
 	}
+	if testing.Short() {
+		t.Skip("processes that are killed")
+	}
 	kills := 12
 	if text := os.Getenv(Kills); text != "" {
 		var err error

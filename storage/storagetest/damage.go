@@ -26,6 +26,9 @@ func Damage(t *testing.T, open func(dir string) shoal.Storage) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		Crash(t, open)
 	}
+	if testing.Short() {
+		t.Skip("hundreds of copies of a store")
+	}
 	closed := t.TempDir()
 	st := open(closed)
 	require.NoError(t, openIt(t.Context(), st))

@@ -17,6 +17,9 @@ import (
 // The largest message that a cluster lets in is agreed on, and so are those beside it. Clients are told how large that is [MQTT-3.2.2-15], and what is larger
 // is refused, also from the program.
 func TestLargestMessage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several copies of 58 MiB")
+	}
 	bubble.In(t, func(t *testing.T, c *clustertest.Cluster) {
 		sub := mqtt.Connect(t, c, 0, "sub", mqtt.Expiry(600))
 		sub.Subscribe(1, "t/#")
