@@ -58,6 +58,32 @@ func TestTakeoverOfABusyReader(t *testing.T) {
 	}
 }
 
+// TestNoConnAckBeforeTheOldConnectionHasEnded holds that a client which connects again while the broker shuts down is not told that it is connected, as
+// long as its old connection may still be answering [MQTT-3.1.4-3].
+func TestNoConnAckBeforeTheOldConnectionHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		b, err := shoal.New(shoal.WithAnonymous(), shoal.WithHook(onPublish(func(*shoal.PublishEvent) error {
+			<-release
+			return nil
+		})))
+		require.NoError(t, err)
+		require.NoError(t, b.Start(t.Context()))
+		old := connect(t, b, "c")
+		old.Send(&packets.Publish{TopicName: "t"})
+		again := dial(t, b, packets.V5)
+		again.Send(&packets.Connect{ProtocolVersion: packets.V5, ClientID: "c", CleanStart: true})
+		synctest.Wait() // it waits for the old connection
+		stopped := make(chan error, 1)
+		go func() { stopped <- b.Shutdown(context.Background()) }()
+		answer, ok := again.Expect(packets.TypeConnAck).(*packets.ConnAck)
+		require.True(t, ok)
+		require.Equal(t, packets.ServerUnavailable, answer.ReasonCode)
+		close(release)
+		require.NoError(t, <-stopped)
+	})
+}
+
 // TestTakeoverWhileRetainedMessagesAreSent holds that a client which does not read the retained messages it has asked for can connect again at once.
 func TestTakeoverWhileRetainedMessagesAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -322,6 +322,12 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil { // the client's old connection may not have ended: nobody waited for that
+		if !present {
+			s.end()
+		}
+		return &Error{ReasonCode: packets.ServerUnavailable, Reason: "the connection was told to end while it was being set up"}
+	}
 	if log := b.journal.storeLog(); log != nil && e.SessionExpiryInterval > 0 && !present && log.full() {
 		s.end()
 		return errStoreAway // it may fail for long, and clients may be many

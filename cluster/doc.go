@@ -25,8 +25,8 @@
 //     decides. Of two nodes, one that is stopped gives its vote up, so that the other one goes on alone; if both are stopped, the second one has to be
 //     started again for the cluster to go on.
 //   - The votes of nodes that stay away lapse by themselves, but only where the cluster can lose one node more for that (two votes of five, one of
-//     four), and never below a majority of Config.Voters: after 15 seconds if the node was stopped, and after Config.RemoveLostAfter if
-//     it was lost.
+//     four), and never below a majority of Config.Voters: at once if the node was stopped, and after Config.RemoveLostAfter if it was
+//     lost. Who comes back gets a vote again.
 //   - Cluster.LeaveOnClose, called before shoal.Broker.Shutdown, takes a node out of the cluster for good; Cluster.Remove does that for a node that
 //     is not there any more.
 //

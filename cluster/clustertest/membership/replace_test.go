@@ -200,16 +200,22 @@ func TestLeavingForGoodNeedsTheOthers(t *testing.T) {
 	}, clustertest.WithDisk())
 }
 
-// Votes do not lapse while nodes are restarted, also of two of five at once; nor do those of nodes that are lost, before RemoveLostAfter.
-func TestVotesOutlastARestart(t *testing.T) {
+// One of five that is restarted keeps its vote. The votes of two that are stopped at once lapse, so that the others can lose one more, and come
+// back with them. The votes of nodes that are lost are kept until RemoveLostAfter.
+func TestVotesOfStoppedNodesComeBackWithThem(t *testing.T) {
 	bubble.Of(t, 5, func(t *testing.T, c *clustertest.Cluster) {
 		decide(t, c, 10*time.Second, 0, 1, 2, 3, 4)
 		c.Stop(3)
-		c.Stop(4)
 		time.Sleep(10 * time.Second)
 		require.Len(t, c.Node(0).Status().Voters, 5)
 		c.Restart(3)
+		decide(t, c, 10*time.Second, 0, 1, 2, 3, 4)
+		c.Stop(3)
+		c.Stop(4)
+		decide(t, c, 0, 0, 1, 2)
+		c.Restart(3)
 		c.Restart(4)
+		decide(t, c, 10*time.Second, 0, 1, 2, 3, 4)
 		c.Kill(3)
 		c.Kill(4)
 		time.Sleep(5 * time.Minute)

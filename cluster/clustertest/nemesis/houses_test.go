@@ -32,10 +32,9 @@ func withoutReplacement(kinds []nemesis.Kind) []nemesis.Kind {
 // notYet are kinds of faults under which guarantees are broken now and then, wherever sessions are; notYetInStore those of a shared store:
 //
 //   - packet-loss: a message comes twice to a session whose node was given up and rejoins at once, or is lost;
-//   - replace-all, resize: nodes that were stopped without a farewell leave others without a lease for more than a minute;
 //   - store-crash, store-stall, store-full: a message of QoS 2 that its publisher sends again, elsewhere, comes twice, and a will is lost.
 var (
-	notYet        = []nemesis.Kind{nemesis.PacketLoss, nemesis.ReplaceAll, nemesis.Resize}
+	notYet        = []nemesis.Kind{nemesis.PacketLoss}
 	notYetInStore = []nemesis.Kind{nemesis.StoreCrash, nemesis.StoreStall, nemesis.StoreFull}
 )
 

@@ -2,12 +2,8 @@ package raftlog
 
 import "time"
 
-const (
-	// releaseLeft is after how long the vote of a node that has left, and not for good, may lapse. A restart takes less.
-	releaseLeft = 15 * time.Second
-	// unfitPatience is how long a node may be seen and not be up before another one may take its vote.
-	unfitPatience = 10 * time.Second
-)
+// unfitPatience is how long a node may be seen and not be up before another one may take its vote.
+const unfitPatience = 10 * time.Second
 
 // absence is for how long a server has not been up, as the leader sees it.
 type absence struct {
@@ -45,13 +41,10 @@ func (r *reign) standing(name string) standing {
 		return gone
 	case after < 0:
 		return gone
-	case left:
-		after = min(after, releaseLeft)
+	case left, a.total >= after:
+		return released
 	}
-	if a.total < after {
-		return gone
-	}
-	return released
+	return gone
 }
 
 // absentFor reports whether a node has been away for so long; a time below zero never ends.

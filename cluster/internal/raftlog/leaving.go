@@ -95,7 +95,10 @@ func (l *Log) serveLeave(ctx context.Context, body []byte) error {
 			return err
 		}
 	}
-	return l.alone(ctx, func(servers []raft.Server) error { return l.release(servers, name, forGood) })
+	if err := l.alone(ctx, func(servers []raft.Server) error { return l.release(servers, name, forGood) }); err != nil {
+		return err
+	}
+	return r.vote(ctx, "") // its vote lapses before it is gone, if the others can lose one node more then
 }
 
 // release takes the place of a node that leaves for good, and the vote of one of two: the other one could decide nothing.
