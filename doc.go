@@ -85,7 +85,7 @@
 // # Files
 //
 //   - broker.go, shutdown.go, options.go, errors.go, message.go, metrics.go: the API; auth.go, enhanced.go, hooks.go, storage.go, cluster.go: what embedders implement
-//   - inprocess.go: the program as a client
+//   - inprocess.go: the program as a client; websockethandler.go: clients by its HTTP server
 //   - totals.go, limits.go: what all clients take together, and each packet; internal/quota and internal/memory count
 //   - bans.go, banlist.go, banlog.go, flapping.go, connlimit.go, ratelimit.go, bucket.go: who is kept out, and who is held back
 //   - conn.go, connect.go, connack.go, handle.go, writing.go, answers.go, fit.go, hearout.go: one connection

@@ -41,11 +41,12 @@ type config struct {
 	tenants             *TotalLimits // nil: no limits by tenant
 	tenantOf            func(principal string) string
 	memoryLimit         int64
+	origins             []string
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
 
 // WithListen adds addresses to listen on: tcp://host:port, tls://host:port, ws://host:port/path, wss://host:port/path
-// (the path is /mqtt unless given) and unix:///path. An empty host means all interfaces. Port 0 takes a free port;
+// (the path is /mqtt unless given; / answers on any) and unix:///path. An empty host means all interfaces. Port 0 takes a free port;
 // Broker.Addrs tells which. tls and wss need WithTLSConfig.
 func WithListen(urls ...string) Option {
 	return func(c *config) { c.listen = append(c.listen, urls...) }
@@ -292,7 +293,11 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, fmt.Errorf("shoal: WithListen %q: %w", u, err))
 			continue
 		}
+		e.Options = c.webSocketOptions()
 		endpoints = append(endpoints, e)
+	}
+	if err := listen.CheckOrigins(c.origins); err != nil {
+		errs = append(errs, fmt.Errorf("shoal: WithWebSocketOrigins: %w", err))
 	}
 	for _, l := range c.listeners {
 		if l == nil {
@@ -318,5 +323,5 @@ func (c *config) listenerNames() []string {
 			names = append(names, l.Addr().String())
 		}
 	}
-	return append(names, inProcess)
+	return append(names, inProcess, webSocketHandler)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +21,8 @@ type Endpoint struct {
 	TLS       bool
 	WebSocket bool
 	Path      string // of WebSocket
+	// Options are those of a WebSocket listener.
+	Options WebSocketOptions
 }
 
 // ErrScheme is wrapped by Parse for a URL whose scheme is unknown.
@@ -38,8 +41,11 @@ func Parse(raw string) (Endpoint, error) {
 		e.TLS = true
 	case "ws", "wss":
 		e.TLS, e.WebSocket, e.Path = u.Scheme == "wss", true, u.Path
-		if e.Path == "" || e.Path == "/" {
+		if e.Path == "" {
 			e.Path = "/mqtt"
+		}
+		if err := checkPath(e.Path); err != nil {
+			return Endpoint{}, err
 		}
 	case "unix":
 		e.Network, e.Address = "unix", u.Host+u.Path
@@ -57,6 +63,17 @@ func Parse(raw string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("a path (%q) has no meaning here", u.Path)
 	}
 	return e, nil
+}
+
+// checkPath reports what is wrong with a path, which http.ServeMux takes as a pattern.
+func checkPath(path string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%q is no path: %v", path, p)
+		}
+	}()
+	http.NewServeMux().Handle(path, http.NotFoundHandler())
+	return nil
 }
 
 // Listen binds the endpoint. tlsConfig is used if the endpoint wants TLS.
@@ -77,7 +94,7 @@ func (e Endpoint) Listen(ctx context.Context, tlsConfig *tls.Config) (net.Listen
 		l = tls.NewListener(l, tlsConfig)
 	}
 	if e.WebSocket {
-		l = newWebSocket(l, e.Path)
+		l = newWebSocket(l, e.Path, e.Options)
 	}
 	return l, nil
 }
