@@ -146,6 +146,7 @@ func New(opts ...Option) (*Broker, error) {
 		DropOldest:     b.limits.DropOldest,
 		ReceiveMaximum: int(b.limits.ReceiveMaximum),
 		OutboxBytes:    b.limits.OutboxBytes,
+		InFlightBytes:  b.limits.InFlightBytes,
 	}
 	b.sys = newSysTree(b, b.cfg.sysInterval)
 	b.index = topics.NewIndex[target]()

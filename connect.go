@@ -139,7 +139,7 @@ func (c *conn) connect(ctx context.Context, p *packets.Connect) error {
 			return err
 		}
 	} else if assigned {
-		p.ClientID = newClientID() // [MQTT-3.1.3-6]
+		p.ClientID = c.b.cfg.customs.newClientID() // [MQTT-3.1.3-6]
 	}
 	if c.clientID = p.ClientID; isOwn(c.clientID) {
 		return errReservedClientID
@@ -199,6 +199,9 @@ func checkClientID(id string) error {
 func (c *conn) checkConnect(p *packets.Connect) error {
 	invalid := func(code packets.ReasonCode, field, problem, clause string) error {
 		return &packets.Error{Code: code, Packet: packets.TypeConnect, Field: field, Problem: problem, Clause: clause}
+	}
+	if p.ProtocolVersion < c.b.caps.MinimumVersion {
+		return invalid(packets.UnsupportedProtocolVersion, "Protocol Version", "is older than this server's MinimumVersion", "MQTT-3.1.2-2")
 	}
 	if p.ClientID == "" && !p.CleanStart && p.ProtocolVersion < packets.V5 {
 		return invalid(packets.ClientIdentifierNotValid, "Client Identifier", "must not be empty without Clean Session", "MQTT-3.1.3-8")
@@ -280,10 +283,14 @@ func (c *conn) sessionExpiry(p *packets.Connect) uint32 {
 	return neverExpires
 }
 
-func newClientID() string {
+func (c *customs) newClientID() string {
 	var b [10]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return "auto-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+	prefix := "auto-"
+	if c.idPrefix != nil {
+		prefix = *c.idPrefix
+	}
+	return prefix + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
 // admit gives the connection its session and answers with CONNACK.
@@ -461,8 +468,8 @@ func (b *Broker) evictConn(ctx context.Context, s *session, c *conn, discard boo
 			s.mu.Lock()
 			s.leaving = nil
 			s.mu.Unlock()
-			if w != nil && !cut.will {
-				w.void() // the client had taken its leave
+			if w != nil && (!cut.will || b.cfg.customs.noWillOnTakeover) {
+				w.void() // the client had taken its leave, or is back
 				w = nil
 			}
 		}

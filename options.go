@@ -41,6 +41,7 @@ type config struct {
 	tenants             *TotalLimits // nil: no limits by tenant
 	tenantOf            func(principal string) string
 	memoryLimit         int64
+	customs             customs
 	origins             []string
 	strategies          map[string]SharedStrategy // by ShareName, "" for all others
 }
@@ -120,6 +121,9 @@ type Limits struct {
 	// InFlight is how many QoS 1 and 2 messages the broker sends to a client before it waits for acknowledgements; a v5
 	// client's Receive Maximum lowers it. Default 1,024.
 	InFlight uint16
+	// InFlightBytes is how many bytes such messages may have before the next one waits; one may be on its way whatever its size. Default: no bound besides
+	// InFlight.
+	InFlightBytes int
 	// SessionExpiryMaximum bounds the Session Expiry Interval a client asks for, in seconds. Default: no bound. It is also how long sessions
 	// of MQTT 3 clients that connected with Clean Session 0 are kept.
 	SessionExpiryMaximum uint32
@@ -199,6 +203,7 @@ func (l *Limits) validate() error {
 	}
 	negative("QueuedMessages", int64(l.QueuedMessages))
 	negative("QueuedBytes", int64(l.QueuedBytes))
+	negative("InFlightBytes", int64(l.InFlightBytes))
 	negative("OutboxBytes", int64(l.OutboxBytes))
 	negative("QoS0Bytes", int64(l.QoS0Bytes))
 	negative("ConnectTimeout", int64(l.ConnectTimeout))
@@ -227,6 +232,9 @@ type Capabilities struct {
 	NoSubscriptionIdentifiers bool
 	NoSharedSubscriptions     bool
 	NoTopicAliases            bool // both ways, whatever Limits say
+	// MinimumVersion is the oldest protocol version that is let in: packets.V31 (the default), V311 or V5. An older client is answered
+	// Unacceptable protocol version.
+	MinimumVersion packets.Version
 }
 
 // limit turns off what Limits would allow.
@@ -241,6 +249,11 @@ func (c *Capabilities) maximumQoS() packets.QoS { return c.MaximumQoS.Or(2) }
 func (c *Capabilities) validate() error {
 	if q, ok := c.MaximumQoS.Get(); ok && q > 2 {
 		return fmt.Errorf("shoal: WithCapabilities: MaximumQoS is %d; it must be 0, 1 or 2", q)
+	}
+	switch c.MinimumVersion {
+	case 0, packets.V31, packets.V311, packets.V5:
+	default:
+		return fmt.Errorf("shoal: WithCapabilities: MinimumVersion is %d; it must be packets.V31, V311 or V5", c.MinimumVersion)
 	}
 	return nil
 }
@@ -304,7 +317,7 @@ func (c *config) validate() (endpoints []listen.Endpoint, err error) {
 			errs = append(errs, errors.New("shoal: WithListener: nil"))
 		}
 	}
-	errs = append(errs, c.limits.validate(), c.validateTotals(), c.caps.validate(), validateStrategies(c.strategies))
+	errs = append(errs, c.limits.validate(), c.validateTotals(), c.customs.validate(), c.caps.validate(), validateStrategies(c.strategies))
 	names := c.listenerNames()
 	errs = append(errs, c.flapping.validate(), c.connLimits.validate(names), c.rateLimits.validate(names))
 	var cl Cluster

@@ -172,6 +172,9 @@ func (b *Broker) sendRetained(sc *scratch, sub *subscription, isNew bool) {
 		if m.Expired(sc.nano) || (sub.noLocal && m.Publisher == sub.owner() && m.Publisher != "") {
 			continue
 		}
+		if !b.mayStillBeRetained(sc, m) {
+			continue
+		}
 		if len(b.hooks.deliver) > 0 {
 			sc.flush()
 			if !b.mayDeliver(sub, m, sc.nano) {
@@ -179,7 +182,7 @@ func (b *Broker) sendRetained(sc *scratch, sub *subscription, isNew bool) {
 			}
 		}
 		if sub.local != nil {
-			sub.local.pushRetained(m, min(m.QoS, sub.qos), sub.ids)
+			sub.local.pushRetained(m, b.cfg.customs.outgoing(sub.qos, m.QoS), sub.ids)
 			continue
 		}
 		if !sub.s.deliverRetained(sc, m, sub) {
@@ -198,7 +201,7 @@ func (s *session) deliverRetained(sc *scratch, m *core.Message, sub *subscriptio
 		return c != nil // a message that came live meanwhile does not come twice
 	}
 	s.b.metrics.delivered.Add(1)
-	e := core.Entry{Msg: m, QoS: min(m.QoS, sub.qos), Retain: true, SubIDs: sub.ids}
+	e := core.Entry{Msg: m, QoS: s.b.cfg.customs.outgoing(sub.qos, m.QoS), Retain: true, SubIDs: sub.ids}
 	if e.QoS > 0 {
 		s.core.PushRetained(e)
 		s.pump(sc.nano)

@@ -143,13 +143,13 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	if r.stale || (r.inherited != 0 && !r.isFor(sub.s)) {
 		return false // it has had the message by itself
 	}
-	if r.precedes(sub.s) && share == "" && min(qos, r.qos()) > 0 {
+	qos = b.cfg.customs.outgoing(qos, r.qos()) // [MQTT-3.8.4-8]
+	if r.precedes(sub.s) && share == "" && qos > 0 {
 		return false
 	}
 	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r.message(), r.nano) {
 		return false
 	}
-	qos = min(qos, r.qos()) // [MQTT-3.8.4-8]
 	if r.seen && share == "" && (qos == 0 || sub.local != nil) {
 		return false
 	}

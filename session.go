@@ -252,8 +252,8 @@ func (c *conn) detach() {
 	s.setOnline(false)
 	s.core.Detach()
 	s.away = now
-	if !c.will && s.will != nil {
-		s.will.void() // the client took it back [MQTT-3.14.4-3]
+	if s.will != nil && (!c.will || c.keepsQuiet()) {
+		s.will.void() // the client took it back [MQTT-3.14.4-3], or is back
 		s.will = nil
 	}
 	over := s.expiry == 0

@@ -222,14 +222,18 @@ func (b *Broker) tenantOfPublisher(publisher string) string {
 	if b.cfg.tenantOf == nil || publisher == "" {
 		return ""
 	}
-	var m maker
-	if s := b.sessions.get(publisher); s != nil {
+	return b.tenantOf(b.makerOf(publisher))
+}
+
+// makerOf returns whom the session of a client belongs to, here, or, as all nodes agree, anywhere.
+func (b *Broker) makerOf(id string) (m maker) {
+	if s := b.sessions.get(id); s != nil {
 		m = s.madeBy()
 	}
 	if !m.known && b.cluster != nil {
-		m = b.cluster.state.makerOf(publisher)
+		m = b.cluster.state.makerOf(id)
 	}
-	return b.tenantOf(m)
+	return m
 }
 
 // makerOf returns whom the session of a client belongs to, as all nodes agree.

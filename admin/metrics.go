@@ -41,6 +41,14 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	emit(counter, "shoal_messages_delivered_total", "Messages to sessions of this node.", float64(m.MessagesDelivered))
 	emit(counter, "shoal_messages_forwarded_total", "Messages to other nodes.", float64(m.MessagesForwarded))
 	emit(counter, "shoal_messages_from_nodes_total", "Messages from other nodes.", float64(m.MessagesFromNodes))
+	emit(gauge, "shoal_queued_bytes", "Bytes that wait in the queues of this node's sessions.", float64(m.QueuedBytes))
+	emit(gauge, "shoal_retained_bytes", "Bytes of retained messages.", float64(m.RetainedBytes))
+	emit(gauge, "shoal_session_subscriptions", "Subscriptions of this node's sessions, each counted.", float64(m.SessionSubscriptions))
+	emit(gauge, "shoal_memory_used_bytes", "Memory of the process; 0 without a memory limit.", float64(m.MemoryUsed))
+	emit(gauge, "shoal_memory_limit_bytes", "Memory from nine tenths of which on load is refused; 0 for no limit.", float64(m.MemoryLimit))
+	for limit, n := range m.Refused {
+		emit(counter, "shoal_refused_total", "What was refused because a limit was reached, by the limit.", float64(n), "limit", limit)
+	}
 	emit(counter, "shoal_drop_events_lost_total", "Events of drops that no observer was told of.", float64(m.DropEventsLost))
 	for reason, n := range m.Dropped {
 		emit(counter, "shoal_messages_dropped_total", "Messages that were dropped, by reason.", float64(n), "reason", string(reason))

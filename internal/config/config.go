@@ -28,6 +28,7 @@ type Config struct {
 	MQTT         MQTT           `key:"mqtt"`
 	Listeners    []Listener     `key:"listeners" doc:"further listeners"`
 	Limits       Limits         `key:"limits"`
+	Customs      Customs        `key:"customs"`
 	Redis        Redis          `key:"redis"`
 	Log          Log            `key:"log"`
 }
@@ -77,13 +78,14 @@ type NodeTLS struct {
 
 // MQTT is what clients see.
 type MQTT struct {
-	TCP     string  `key:"tcp" flag:"tcp" default:":1883" doc:"address for MQTT clients over TCP, or TLS if mqtt.tls has a certificate; empty is none"`
-	WS      string  `key:"ws" flag:"ws" default:":1882" doc:"address for MQTT clients over WebSocket, path /mqtt; empty is none"`
-	HTTP    string  `key:"http" flag:"http" default:":8080" doc:"address of the info listener: /livez, /readyz, /metrics, /api/v1/…; empty is none"`
-	QUIC    string  `key:"quic" flag:"quic" doc:"address for MQTT clients over QUIC; without a certificate one is made for localhost (default: none)"`
-	Info    Info    `key:"info"`
-	TLS     TLS     `key:"tls"`
-	Options Options `key:"options"`
+	TCP       string   `key:"tcp" flag:"tcp" default:":1883" doc:"address for MQTT clients over TCP, or TLS if mqtt.tls has a certificate; empty is none"`
+	WS        string   `key:"ws" flag:"ws" default:":1882" doc:"address for MQTT clients over WebSocket, path /mqtt; empty is none"`
+	HTTP      string   `key:"http" flag:"http" default:":8080" doc:"address of the info listener: /livez, /readyz, /metrics, /api/v1/…; empty is none"`
+	WSOrigins []string `key:"ws-origins" doc:"origins of pages that may connect by WebSocket, such as *.example.org; all if there is none"`
+	QUIC      string   `key:"quic" flag:"quic" doc:"address for MQTT clients over QUIC; without a certificate one is made for localhost (default: none)"`
+	Info      Info     `key:"info"`
+	TLS       TLS      `key:"tls"`
+	Options   Options  `key:"options"`
 }
 
 // Info says who may read the info listener.
@@ -130,6 +132,7 @@ type Capabilities struct {
 // Limits bound what clients may take. Zero is the broker's default.
 type Limits struct {
 	InFlight           uint16        `key:"in-flight" doc:"QoS 1 and 2 messages that are sent to a client without an answer"`
+	InFlightBytes      int           `key:"in-flight-bytes" doc:"bytes of such messages, besides; one is sent whatever its size"`
 	QueuedMessages     int           `key:"queued-messages" doc:"messages that wait for one client"`
 	QueuedBytes        int           `key:"queued-bytes" doc:"bytes that wait for one client"`
 	DropOldest         bool          `key:"drop-oldest" doc:"drop the oldest message of a full queue, in place of the new one"`
@@ -140,6 +143,30 @@ type Limits struct {
 	Connections        int           `key:"connections" doc:"open connections of this node"`
 	ConnectionsPerIP   int           `key:"connections-per-ip" doc:"open connections from one address"`
 	PublishesPerClient float64       `key:"publishes-per-client" doc:"messages a second from one connection"`
+	TopicLevels        int           `key:"topic-levels" doc:"levels of a topic or a filter"`
+	TopicLength        int           `key:"topic-length" doc:"bytes of a topic or a filter"`
+	UserProperties     int           `key:"user-properties" doc:"User Properties of one packet; 0 is 1,000"`
+	Memory             string        `key:"memory" default:"auto" doc:"memory in use from which on load is refused, as 512MiB; auto is nine tenths of what the container has; 0 is no limit"`
+	Total              Total         `key:"total"`
+	PerTenant          Total         `key:"per-tenant"`
+	TenantSeparator    string        `key:"tenant-separator" doc:"what a user name has between its tenant and the rest, such as a slash, for per-tenant"`
+}
+
+// Total bounds what all clients take together, or those of each tenant.
+type Total struct {
+	Sessions         int `key:"sessions" doc:"sessions, those without a connection included; 0 is no limit"`
+	Subscriptions    int `key:"subscriptions" doc:"subscriptions of all sessions; 0 is no limit"`
+	QueuedBytes      int `key:"queued-bytes" doc:"bytes that wait in all queues; 0 is no limit"`
+	RetainedMessages int `key:"retained-messages" doc:"retained messages; 0 is no limit"`
+	RetainedBytes    int `key:"retained-bytes" doc:"bytes of topics and payloads of retained messages; 0 is no limit"`
+}
+
+// Customs are what clients of other brokers may count on.
+type Customs struct {
+	UpgradeOutgoingQoS bool   `key:"upgrade-outgoing-qos" doc:"deliver with the QoS of the subscription, also what was published with less"`
+	NoWillOnTakeover   bool   `key:"no-will-on-takeover" doc:"publish no will of a connection that ends because its client connects again"`
+	CheckRetainSource  bool   `key:"check-retain-source" doc:"send a retained message to a new subscriber only if its publisher may still publish it"`
+	AutoIDPrefix       string `key:"auto-id-prefix" default:"auto-" doc:"how client identifiers begin that are assigned"`
 }
 
 // Redis is the store of storage-way 3.

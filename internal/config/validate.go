@@ -28,6 +28,12 @@ func (l *Loaded) validate() error {
 	if _, err := l.LogLevel(); err != nil {
 		v.bad("log.level", "%v", err)
 	}
+	if _, err := parseBytes(l.Limits.Memory); err != nil && l.Limits.Memory != MemoryAuto {
+		v.bad("limits.memory", "%v", err)
+	}
+	if l.Limits.PerTenant != (Total{}) && l.Limits.TenantSeparator == "" {
+		v.bad("limits.tenant-separator", "is missing; limits.per-tenant needs it to know the tenant of a user")
+	}
 	v.url()
 	v.auth()
 	v.listeners()

@@ -17,6 +17,7 @@ func (s *Session) Lend(fn func(e *Entry) bool) []Entry {
 		}
 		if e.counted {
 			s.window--
+			s.flying -= e.Msg.Cost()
 		}
 		lent = append(lent, *e)
 		s.leaves(e)

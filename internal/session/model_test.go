@@ -122,13 +122,17 @@ func (m *model) pump(t *rapid.T) {
 			e.dealt = true
 			continue
 		}
-		window := 0
+		window, bytes := 0, e.m.Cost()
 		for _, x := range m.queue {
 			if x.counted {
 				window++
+				bytes += x.m.Cost()
 			}
 		}
 		if window >= m.conn.ReceiveMaximum || m.outLen >= m.limits.OutboxBytes {
+			break
+		}
+		if most := m.limits.InFlightBytes; most > 0 && window > 0 && bytes > most {
 			break
 		}
 		if e.state == Queued && e.m.Expired(m.now) {
@@ -390,6 +394,7 @@ func property(t *rapid.T) {
 		DropOldest:     rapid.Bool().Draw(t, "drop oldest"),
 		ReceiveMaximum: 10,
 		OutboxBytes:    rapid.SampledFrom([]int{1, 500, 1 << 30}).Draw(t, "outbox bytes"),
+		InFlightBytes:  rapid.SampledFrom([]int{0, 0, 1, 1000, 6000}).Draw(t, "in-flight bytes"),
 	}
 	m := &model{desk: newDesk(t, l), limits: l}
 	m.out.Pool = new(outbox.Pool)

@@ -73,6 +73,8 @@ type Limits struct {
 	ReceiveMaximum int
 	// OutboxBytes is how full the outbox may be before QoS 1 and 2 messages wait in the queue instead.
 	OutboxBytes int
+	// InFlightBytes is how much the messages in flight may cost, 0 for no limit; one may be in any case.
+	InFlightBytes int
 }
 
 // Conn is what the CONNECT of a connection said, as far as it matters here.
@@ -104,6 +106,7 @@ type Session struct {
 	next   int // entries at the front that have been dealt with on this connection
 	gap    int // entries at the front among which none is Queued; where dropOldest begins to look
 	window int // entries that count against the client's Receive Maximum
+	flying int // what they cost
 	bytes  int // cost of all live entries
 	// firstExpiry is the time before which no message that waits expires; 0 for never.
 	firstExpiry int64
@@ -135,7 +138,7 @@ func New(limits *Limits, log Log) *Session { return &Session{limits: limits, log
 func (s *Session) Attach(c Conn) {
 	s.conn, s.attached = c, true
 	s.aliases = topicAliases{max: c.TopicAliasMaximum}
-	s.next, s.window, s.inWindow = 0, 0, 0
+	s.next, s.window, s.flying, s.inWindow = 0, 0, 0, 0
 	for i := range s.out.n {
 		s.out.at(i).counted = false
 	}
@@ -264,7 +267,7 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 			s.next++
 			continue
 		}
-		if s.window >= s.conn.ReceiveMaximum || out.Len() >= s.limits.OutboxBytes || !s.takerHasRoom(e) {
+		if s.window >= s.conn.ReceiveMaximum || out.Len() >= s.limits.OutboxBytes || !s.takerHasRoom(e) || !s.mayFly(e) {
 			return
 		}
 		first := e.State == Queued
@@ -285,11 +288,17 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 		s.next++
 		s.sent = max(s.sent, s.next)
 		s.window++
+		s.flying += e.Msg.Cost()
 		e.counted, e.State = true, Sent
 		if first {
 			s.log.Sent(e)
 		}
 	}
+}
+
+// mayFly reports whether InFlightBytes let a message be sent.
+func (s *Session) mayFly(e *Entry) bool {
+	return s.limits.InFlightBytes == 0 || s.window == 0 || s.flying+e.Msg.Cost() <= s.limits.InFlightBytes
 }
 
 // Hold makes QoS 2 messages wait, from now on, until Stored covers them: a message that a client has had must not be forgotten, or it would
@@ -367,6 +376,7 @@ func (s *Session) end(e *Entry, why Why) {
 func (s *Session) finish(e *Entry, why Why) {
 	if e.counted {
 		s.window--
+		s.flying -= e.Msg.Cost()
 	}
 	s.live--
 	s.bytes -= e.Msg.Cost()

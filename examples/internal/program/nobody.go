@@ -20,17 +20,6 @@ func (nobody) Authenticate(context.Context, *shoal.Credentials) (*shoal.Principa
 
 func trimNewline(s string) string { return strings.TrimRight(s, "\r\n") }
 
-// oldest refuses clients of older versions than a configuration allows.
-type oldest struct{ version packets.Version }
-
-// InterceptConnect implements shoal.ConnectInterceptor.
-func (o oldest) InterceptConnect(_ context.Context, e *shoal.ConnectEvent) error {
-	if e.Client.Version < o.version {
-		return &shoal.Error{ReasonCode: packets.UnsupportedProtocolVersion, Err: errors.New("older than minimum-protocol-version")}
-	}
-	return nil
-}
-
 // withoutMethods is the blacklist, without its way of passing on AUTH packets if nobody is behind it who understands them.
 func withoutMethods(l *file.Ledger) shoal.Authenticator {
 	if len(l.AuthenticationMethods()) > 0 {

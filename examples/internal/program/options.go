@@ -3,6 +3,9 @@ package program
 import (
 	"context"
 	"errors"
+	"math"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/shoalmq/shoal"
@@ -24,13 +27,18 @@ func (a *App) Options() ([]shoal.Option, error) {
 		shoal.WithDurability(shoal.Durabilities{Broker: durability}),
 		shoal.WithLimits(limits(l)),
 		shoal.WithCapabilities(capabilities(&caps)),
+		shoal.WithTotalLimits(total(&l.Limits.Total)),
+		shoal.WithMemoryLimit(memoryLimit(l)),
+		shoal.WithAssignedClientIDPrefix(l.Customs.AutoIDPrefix),
+		shoal.WithWebSocketOrigins(l.MQTT.WSOrigins...),
 		shoal.WithSysInterval(sysInterval(l.MQTT.Options.SysTopicResendInterval)),
 		shoal.WithConnectionLimits(shoal.ConnectionLimits{
 			Broker: shoal.ConnectionLimit{Open: l.Limits.Connections}, Address: shoal.ConnectionLimit{Open: l.Limits.ConnectionsPerIP},
 		}),
 	}
-	if caps.MinimumProtocolVersion > int(packets.V31) {
-		opts = append(opts, shoal.WithHook(oldest{packets.Version(caps.MinimumProtocolVersion)})) //nolint:gosec // 3 to 5
+	opts = append(opts, customs(&l.Customs)...)
+	if separator := l.Limits.TenantSeparator; separator != "" {
+		opts = append(opts, shoal.WithTenantLimits(tenantBefore(separator), total(&l.Limits.PerTenant)))
 	}
 	if a.bridge != nil {
 		opts = append(opts, shoal.WithBridge(a.bridge))
@@ -79,7 +87,8 @@ func limits(l *config.Loaded) shoal.Limits {
 	return shoal.Limits{
 		ReceiveMaximum: c.ReceiveMaximum, MaximumPacketSize: c.MaximumPacketSize, TopicAliasMaximum: c.TopicAliasMaximum,
 		SessionExpiryMaximum: c.MaximumSessionExpiryInterval,
-		InFlight:             m.InFlight, QueuedMessages: m.QueuedMessages, QueuedBytes: m.QueuedBytes, DropOldest: m.DropOldest,
+		InFlight:             m.InFlight, InFlightBytes: m.InFlightBytes, TopicLevels: m.TopicLevels, TopicLength: m.TopicLength, UserProperties: m.UserProperties,
+		QueuedMessages: m.QueuedMessages, QueuedBytes: m.QueuedBytes, DropOldest: m.DropOldest,
 		ConnectTimeout: m.ConnectTimeout, WriteTimeout: m.WriteTimeout, KeepAliveMaximum: m.KeepAliveMaximum, Subscriptions: m.Subscriptions,
 	}
 }
@@ -89,7 +98,50 @@ func capabilities(c *config.Capabilities) shoal.Capabilities {
 		MaximumQoS: packets.Some(packets.QoS(c.MaximumQoS)), //nolint:gosec // 0 to 2
 		NoRetain:   !c.RetainAvailable, NoWildcardSubscriptions: !c.WildcardSubAvailable, NoSubscriptionIdentifiers: !c.SubIDAvailable,
 		NoSharedSubscriptions: !c.SharedSubAvailable, NoTopicAliases: c.TopicAliasMaximum == 0,
+		MinimumVersion: packets.Version(c.MinimumProtocolVersion), //nolint:gosec // 3 to 5
 	}
+}
+
+func total(t *config.Total) shoal.TotalLimits {
+	return shoal.TotalLimits{
+		Sessions: t.Sessions, Subscriptions: t.Subscriptions, QueuedBytes: int64(t.QueuedBytes),
+		RetainedMessages: t.RetainedMessages, RetainedBytes: int64(t.RetainedBytes),
+	}
+}
+
+// tenantBefore names the tenant of a user by what its name has before a separator.
+func tenantBefore(separator string) func(user string) string {
+	return func(user string) string {
+		tenant, _, found := strings.Cut(user, separator)
+		if !found {
+			return ""
+		}
+		return tenant
+	}
+}
+
+// memoryLimit is what the configuration says, or the limit of the Go runtime, which is nine tenths of the container's unless GOMEMLIMIT says otherwise.
+func memoryLimit(l *config.Loaded) int64 {
+	if l.Limits.Memory != config.MemoryAuto {
+		return l.MemoryBytes()
+	}
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
+func customs(c *config.Customs) (opts []shoal.Option) {
+	if c.UpgradeOutgoingQoS {
+		opts = append(opts, shoal.WithQoSOfSubscription())
+	}
+	if c.NoWillOnTakeover {
+		opts = append(opts, shoal.WithoutWillOnTakeover())
+	}
+	if c.CheckRetainSource {
+		opts = append(opts, shoal.WithRetainedRights())
+	}
+	return opts
 }
 
 var errNoAddress = errors.New("no address that other nodes could reach was found")
