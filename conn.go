@@ -41,6 +41,7 @@ type conn struct {
 	counted     *counted                 // nil: connections are not limited
 	rate        []*limiter               // of what it publishes
 	tooFast     bool                     // the connection ends for that
+	bridge      bool                     // of mosquitto, by MQTT 3
 	quiet       bool                     // Request Problem Information 0: no Reason Strings but where they are always allowed
 	keepAlive   time.Duration            // one and a half times what was agreed; 0 for none
 	lastRead    time.Time                // when the last packet had arrived

@@ -49,6 +49,7 @@ func (c *conn) readConnect() (*packets.Connect, error) {
 	}
 	var p packets.Connect
 	err = p.Decode(h, body, 0)
+	c.bridge = p.Bridge
 	c.version, c.out.Max = p.ProtocolVersion, int(p.Properties.MaximumPacketSize.Or(0)) // as far as it was read
 	if err != nil {
 		return nil, err

@@ -68,6 +68,12 @@
 //   - A PUBACK or PUBCOMP for nothing is ignored; a PUBREC is answered with PUBREL, a PUBREL with PUBCOMP, on 5.0 with Packet Identifier not found (0x92).
 //   - A CONNECT that is malformed is answered with CONNACK if it is one of 5.0, and not at all otherwise; a version that is not known is answered in both.
 //     Every other error is told in a DISCONNECT on 5.0; on 3 the connection is closed.
+//   - Topics may have control characters (U+0001 to U+001F, U+007F to U+009F), which 1.5.4 lets a server refuse. A
+//     property that is unknown, or not one of its packet, is malformed (0x81, section 2.2.2.2); one that comes twice, or
+//     has a value that is not allowed, is a protocol error (0x82). The reserved flag of a CONNECT of MQTT 3.1 may be set.
+//   - A PUBREC for a message of QoS 1, and a PUBACK for one of QoS 2, end nothing: the delivery goes on.
+//   - A client of MQTT 3 whose version has the highest bit set (0x83, 0x84) is a bridge of mosquitto's: it gets nothing that it
+//     has published itself, and RETAIN as it was published.
 //   - A connection that does not send its CONNECT in time is closed without a word. Without Keep Alive there is no such limit for what follows, unless
 //     Limits.KeepAliveMaximum sets one.
 //   - A will's Message Expiry Interval begins when it is published. A will that waits for its delay is published early when the session ends, and never once

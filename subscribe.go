@@ -208,6 +208,9 @@ func (c *conn) subscribe(ctx context.Context, p *packets.Subscription, ids []uin
 	if log := c.b.journal.storeLog(); log != nil && log.refuses() && c.s.lasts() {
 		return nil, false, errSubscriptionUnkept
 	}
+	if c.bridge && !sub.shared {
+		sub.noLocal, sub.retainAsPublished = true, true // as mosquitto does for its bridges: no loops, and what is retained stays that
+	}
 	sub.s = c.s
 	isNew, err = c.s.subscribe(sub)
 	return sub, isNew, err

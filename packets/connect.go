@@ -13,6 +13,9 @@ type Connect struct {
 	//
 	// Append ignores it and takes its argument.
 	ProtocolVersion Version
+	// Bridge says that the client is a bridge to another broker, as mosquitto's do in MQTT 3.1 and 3.1.1 by the highest bit of the
+	// version (0x83, 0x84). The specification does not know it.
+	Bridge bool
 
 	CleanStart bool   // MQTT 3: Clean Session
 	KeepAlive  uint16 // seconds; 0: none
@@ -81,6 +84,9 @@ func (p *Connect) decodeVersion(r *reader) {
 	if r.err != nil {
 		return
 	}
+	if plain := v &^ bridgeBit; v != plain && plain < V5 && string(name) == protocolName(plain) {
+		v, p.Bridge = plain, true
+	}
 	switch string(name) {
 	case protocolName(V31), protocolName(V5):
 		p.ProtocolVersion = v
@@ -96,6 +102,9 @@ func (p *Connect) decodeVersion(r *reader) {
 	r.version = v
 }
 
+// bridgeBit is set in the Protocol Version of a bridge.
+const bridgeBit Version = 0x80
+
 // protocolName returns the Protocol Name that goes with a version, "" if there is no such version.
 func protocolName(v Version) string {
 	switch v {
@@ -108,7 +117,7 @@ func protocolName(v Version) string {
 }
 
 func (f *fault) checkConnectFlags(flags byte) {
-	if flags&connectFlagReserved != 0 {
+	if flags&connectFlagReserved != 0 && f.version != V31 { // 3.1 does not say what it must be
 		f.fail(MalformedPacket, "Connect Flags", "the reserved flag must be 0", "MQTT-3.1.2-3")
 	}
 	qos := flags >> connectShiftWillQoS & 3
@@ -155,12 +164,19 @@ func (p *Connect) Append(dst []byte, v Version) ([]byte, error) {
 	if name == "" {
 		f.fail(UnsupportedProtocolVersion, fieldProtocolVersion, v.String()+" is unknown", "MQTT-3.1.2-2")
 	}
+	if p.Bridge && v == V5 {
+		f.fail(UnsupportedProtocolVersion, fieldProtocolVersion, "a bridge is none of 5.0", "MQTT-3.1.2-2")
+	}
 	p.check(&f)
 	b := appendFixedHeader(dst, &f, TypeConnect, 0, p.size(v))
 	if f.err != nil {
 		return dst, f.err
 	}
-	b = append(appendText(b, name), byte(v), p.flags())
+	level := v
+	if p.Bridge {
+		level |= bridgeBit
+	}
+	b = append(appendText(b, name), byte(level), p.flags())
 	b = binary.BigEndian.AppendUint16(b, p.KeepAlive)
 	if v == V5 {
 		b = p.Properties.append(b, p.Properties.size())

@@ -20,7 +20,9 @@ func TestConnectKnowsItsVersion(t *testing.T) {
 		{"3.1.1", "10 0C" + name311 + "02 0000 0000", packets.V311, true},
 		{"5.0", "10 0D" + name5 + "02 0000 00 0000", packets.V5, true},
 		{"unknown version", "10 0C 0004 4D515454 06 02 0000 0000", 6, false},
-		{"a bridge's version", "10 0C 0004 4D515454 84 02 0000 0000", 0x84, false},
+		{"a bridge of 3.1.1", "10 0C 0004 4D515454 84 02 0000 0000", packets.V311, true},
+		{"a bridge of 3.1", "10 0E 0006 4D5149736470 83 02 0000 0000", packets.V31, true},
+		{"a bridge of 5.0", "10 0D 0004 4D515454 85 02 0000 00 0000", 0x85, false},
 		{"unknown name", "10 0C 0004 4D515458 05 02 0000 0000", 0, false},
 		{"error behind the version", "10 0D" + name5 + "03 0000 00 0000", packets.V5, false},
 	} {
@@ -91,4 +93,20 @@ func TestShortForms(t *testing.T) {
 			require.Equal(t, want, p)
 		})
 	}
+}
+
+// TestBridgeBit holds that the bit by which bridges say that they are some comes and goes, in the versions that have it.
+func TestBridgeBit(t *testing.T) {
+	for _, v := range []packets.Version{packets.V31, packets.V311} {
+		for _, bridge := range []bool{false, true} {
+			b, err := packets.Append(nil, &packets.Connect{ProtocolVersion: v, Bridge: bridge, CleanStart: true, ClientID: "c"}, v)
+			require.NoError(t, err)
+			p, err := decode(b, v)
+			require.NoError(t, err)
+			require.Equal(t, bridge, p.(*packets.Connect).Bridge)     //nolint:forcetypeassert // it is one
+			require.Equal(t, v, p.(*packets.Connect).ProtocolVersion) //nolint:forcetypeassert // it is one
+		}
+	}
+	_, err := packets.Append(nil, &packets.Connect{ProtocolVersion: packets.V5, Bridge: true, ClientID: "c"}, packets.V5)
+	require.Error(t, err)
 }

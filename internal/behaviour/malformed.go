@@ -367,7 +367,9 @@ func malformedConnect(c *context) {
 	h := newHostile(c)
 	m, id := packets.MalformedPacket, text("c")
 	for _, v := range versions {
-		h.refusedConnect(v, "the reserved flag", rawConnect(v, 0x03, "", id), m, "CONNECT: Connect Flags: ")
+		if v > packets.V31 { // which does not say what the flag must be
+			h.refusedConnect(v, "the reserved flag", rawConnect(v, 0x03, "", id), m, "CONNECT: Connect Flags: ")
+		}
 		for qos := byte(1); qos < 4; qos++ {
 			h.refusedConnect(v, "Will QoS without a will", rawConnect(v, 0x02|qos<<3, "", id), m, "CONNECT: Will QoS: ")
 		}
@@ -434,10 +436,10 @@ func protocolNames(c *context) {
 			expect(name, level)
 		}
 	}
-	for _, level := range []byte{0, 1, 2, 3, 6, 7, 0x83, 0x84, 0xff} {
+	for _, level := range []byte{0, 1, 2, 3, 6, 7, 0x83, 0x85, 0x86, 0xff} {
 		expect("MQTT", level)
 	}
-	for _, level := range []byte{0, 1, 2, 4, 0x83} {
+	for _, level := range []byte{0, 1, 2, 4, 0x82, 0x84} {
 		expect("MQIsdp", level)
 	}
 	cl := c.dial(0, packets.V5) // the old name with the new level: the level says what the client understands
