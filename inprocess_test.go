@@ -39,9 +39,9 @@ func subscribe(t testing.TB, b *shoal.Broker, o shoal.SubscribeOptions, filters 
 	return s
 }
 
-// TestM11 holds that a subscription of the program is one of its own: clients that come and go do not take it along, and two of them on one
+// TestSubscriptionOfTheProgramIsOneOfItsOwn holds that a subscription of the program is one of its own: clients that come and go do not take it along, and two of them on one
 // filter, or one on two, get what is theirs.
-func TestM11(t *testing.T) {
+func TestSubscriptionOfTheProgramIsOneOfItsOwn(t *testing.T) {
 	b := start(t)
 	one, two := subscribe(t, b, shoal.SubscribeOptions{QoS: 1}, "t"), subscribe(t, b, shoal.SubscribeOptions{QoS: 1}, "t", "u")
 	c := connect(t, b, "c")

@@ -18,10 +18,10 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// What other brokers got wrong. The numbers are those of the list of lessons.
+// What other brokers got wrong; see docs/lessons.md.
 
-// TestM1 holds that the identifiers of both directions are two spaces.
-func TestM1(t *testing.T) {
+// TestIdentifiersOfBothDirectionsAreTwoSpaces holds that the identifiers of both directions are two spaces.
+func TestIdentifiersOfBothDirectionsAreTwoSpaces(t *testing.T) {
 	b := start(t)
 	sub, pub := connect(t, b, "sub"), connect(t, b, "pub")
 	sub.Manual = true
@@ -38,8 +38,8 @@ func TestM1(t *testing.T) {
 	sub.ExpectQuiet()
 }
 
-// TestM2 holds that messages which waited for the window give their place back.
-func TestM2(t *testing.T) {
+// TestMessagesThatWaitedForTheWindowGiveTheirPlaceBack holds that messages which waited for the window give their place back.
+func TestMessagesThatWaitedForTheWindowGiveTheirPlaceBack(t *testing.T) {
 	b := start(t)
 	for qos := packets.QoS(1); qos <= 2; qos++ {
 		sub, _ := connectWith(t, b, &packets.Connect{ClientID: "sub", CleanStart: true, Properties: packets.Properties{ReceiveMaximum: packets.Some(uint16(2))}})
@@ -54,8 +54,8 @@ func TestM2(t *testing.T) {
 	}
 }
 
-// TestM3 holds that a Topic Alias is not part of a stored message.
-func TestM3(t *testing.T) {
+// TestTopicAliasIsNoPartOfAStoredMessage holds that a Topic Alias is not part of a stored message.
+func TestTopicAliasIsNoPartOfAStoredMessage(t *testing.T) {
 	b := start(t)
 	sub, _ := connectWith(t, b, lasting("sub", true))
 	sub.Subscribe(1, "t")
@@ -72,8 +72,8 @@ func TestM3(t *testing.T) {
 	require.False(t, sub.ExpectPublish("t", "").Properties.TopicAlias.Set)
 }
 
-// TestM4 holds that permission is asked for the topic behind an alias.
-func TestM4(t *testing.T) {
+// TestPermissionIsAskedForTheTopicBehindAnAlias holds that permission is asked for the topic behind an alias.
+func TestPermissionIsAskedForTheTopicBehindAnAlias(t *testing.T) {
 	var asked []string
 	b := startWith(t, shoal.WithAuthenticator(door{allow: func(r *shoal.AccessRequest) error {
 		asked = append(asked, r.Topic)
@@ -90,8 +90,8 @@ func TestM4(t *testing.T) {
 	require.Equal(t, []string{"secret"}, asked)
 }
 
-// TestM5 holds that a takeover sends CONNACK first, no retained message again, and loses nothing that is published meanwhile.
-func TestM5(t *testing.T) {
+// TestTakeoverSendsConnackFirstAndLosesNothing holds that a takeover sends CONNACK first, no retained message again, and loses nothing that is published meanwhile.
+func TestTakeoverSendsConnackFirstAndLosesNothing(t *testing.T) {
 	b := start(t)
 	pub := connect(t, b, "pub")
 	pub.PublishWith(&packets.Publish{QoS: 1, Retain: true, TopicName: "t", Payload: []byte("retained")})
@@ -127,8 +127,8 @@ func TestM5(t *testing.T) {
 	sub.ExpectQuiet()
 }
 
-// TestM6 holds that an expired session leaves nothing behind.
-func TestM6(t *testing.T) {
+// TestExpiredSessionLeavesNothingBehind holds that an expired session leaves nothing behind.
+func TestExpiredSessionLeavesNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		p := lasting("c", true)
@@ -145,8 +145,8 @@ func TestM6(t *testing.T) {
 	})
 }
 
-// TestM7 holds that a duplicate of QoS 2 is answered as the first was, and that QoS 0 needs no quota.
-func TestM7(t *testing.T) {
+// TestQoS2DuplicateIsAnsweredAsTheFirst holds that a duplicate of QoS 2 is answered as the first was, and that QoS 0 needs no quota.
+func TestQoS2DuplicateIsAnsweredAsTheFirst(t *testing.T) {
 	b := start(t, shoal.WithLimits(shoal.Limits{ReceiveMaximum: 2}))
 	pub := connect(t, b, "pub")
 	for range 3 {
@@ -159,8 +159,8 @@ func TestM7(t *testing.T) {
 	pub.Publish(1, "t", "m")
 }
 
-// TestM8 holds that DISCONNECT 0x04 sends the will, with all its properties, and that wills need permission.
-func TestM8(t *testing.T) {
+// TestDisconnectWithWillSendsItWithPermission holds that DISCONNECT 0x04 sends the will, with all its properties, and that wills need permission.
+func TestDisconnectWithWillSendsItWithPermission(t *testing.T) {
 	b := startWith(t, shoal.WithAuthenticator(door{allow: func(r *shoal.AccessRequest) error {
 		if r.Action == shoal.ActionPublish && r.Topic == "secret" {
 			require.True(t, r.Will)
@@ -180,8 +180,8 @@ func TestM8(t *testing.T) {
 	require.EqualValues(t, 1, b.Metrics().Dropped[shoal.DropNotAuthorized])
 }
 
-// TestM9 holds the order of a long resend.
-func TestM9(t *testing.T) {
+// TestLongResendKeepsItsOrder holds the order of a long resend.
+func TestLongResendKeepsItsOrder(t *testing.T) {
 	b := start(t)
 	sub, _ := connectWith(t, b, lasting("sub", true))
 	sub.Manual = true
@@ -204,8 +204,8 @@ func TestM9(t *testing.T) {
 	}
 }
 
-// TestM10 holds that one and a half times a long Keep Alive does not overflow.
-func TestM10(t *testing.T) {
+// TestLongKeepAliveDoesNotOverflow holds that one and a half times a long Keep Alive does not overflow.
+func TestLongKeepAliveDoesNotOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		c, _ := connectWith(t, b, &packets.Connect{ClientID: "c", CleanStart: true, KeepAlive: 60_000})
@@ -255,8 +255,8 @@ func (h handed) Accept() (net.Conn, error) {
 	return h.Listener.Accept()
 }
 
-// TestM13 holds that nothing is written behind half a packet.
-func TestM13(t *testing.T) {
+// TestNothingIsWrittenBehindHalfAPacket holds that nothing is written behind half a packet.
+func TestNothingIsWrittenBehindHalfAPacket(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	client, server := net.Pipe()
@@ -294,8 +294,8 @@ func TestM13(t *testing.T) {
 	require.Zero(t, f.after)
 }
 
-// TestX6 holds that who has not said who he is gets neither time nor memory.
-func TestX6(t *testing.T) {
+// TestStrangersGetNeitherTimeNorMemory holds that who has not said who he is gets neither time nor memory.
+func TestStrangersGetNeitherTimeNorMemory(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := start(t, shoal.WithLimits(shoal.Limits{ConnectTimeout: 3 * time.Second}))
@@ -324,8 +324,8 @@ func TestX6(t *testing.T) {
 	})
 }
 
-// TestP1 holds what an idle connection costs: one goroutine, and no buffers.
-func TestP1(t *testing.T) {
+// TestIdleConnectionCostsOneGoroutineAndNoBuffers holds what an idle connection costs: one goroutine, and no buffers.
+func TestIdleConnectionCostsOneGoroutineAndNoBuffers(t *testing.T) {
 	b := start(t, shoal.WithListen("tcp://127.0.0.1:0"))
 	const n = 300
 	goroutines := runtime.NumGoroutine()

@@ -189,3 +189,34 @@ func TestWillIsLeftToItsHeir(t *testing.T) {
 		n.wg.Wait()
 	})
 }
+
+// What a session holds of several publishers is forgotten one by one, in whatever order their exchanges end, and all of the rest with the session.
+func TestWhatASessionHoldsEndsInAnyOrder(t *testing.T) {
+	for _, order := range [][]string{{"a", "b", "c"}, {"c", "b", "a"}, {"b", "a", "c"}, {"b", "c", "a"}} {
+		x := &newAgreed(t).origins
+		o := &core.Origin{PacketID: 7, At: 3}
+		s := holder{kind: holderSession, name: "s"}
+		has := func() (names []string) {
+			for h := x.sessions["s"]; h != nil; h = h.next {
+				names = append(names, h.ex.publisher)
+			}
+			return names
+		}
+		left := map[string]bool{}
+		for _, p := range []string{"a", "b", "c", "d", "e"} {
+			require.True(t, x.take(p, o, s, false))
+			left[p] = true
+		}
+		for _, p := range order {
+			x.over(p, exchangeKey{packetID: 7}, 4)
+			delete(left, p)
+			require.Len(t, has(), len(left))
+			for _, name := range has() {
+				require.True(t, left[name])
+			}
+		}
+		x.forgetSession("s")
+		require.False(t, x.some())
+		require.Empty(t, x.sessions)
+	}
+}

@@ -112,8 +112,8 @@ func TestSessionSurvives(t *testing.T) {
 	})
 }
 
-// TestM12 holds that messages in flight survive, with their identifiers and states, and go to the subscriber, not to the publisher.
-func TestM12(t *testing.T) {
+// TestMessagesInFlightSurviveForTheirSubscriber holds that messages in flight survive, with their identifiers and states, and go to the subscriber, not to the publisher.
+func TestMessagesInFlightSurviveForTheirSubscriber(t *testing.T) {
 	restarts(t, func(t *testing.T, restart func() *shoal.Broker) {
 		b := restart()
 		p := lasting("sub", true)

@@ -16,9 +16,9 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// TestSlowConsumer holds that a client which does not read costs only itself: others get everything at once, its QoS 0 messages are dropped
+// TestSlowConsumerCostsOnlyItself holds that a client which does not read costs only itself: others get everything at once, its QoS 0 messages are dropped
 // beyond a limit and counted, its QoS 1 messages wait, and all of them come when it reads.
-func TestSlowConsumer(t *testing.T) {
+func TestSlowConsumerCostsOnlyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, shoal.WithLimits(shoal.Limits{OutboxBytes: 10_000, QoS0Bytes: 100_000, InFlight: 20, WriteTimeout: time.Hour}))
 		slow, quick, pub := connect(t, b, "slow"), connect(t, b, "quick"), connect(t, b, "pub")
@@ -48,9 +48,9 @@ func TestSlowConsumer(t *testing.T) {
 	})
 }
 
-// TestStalled holds that a queue many times larger than the outbox drains by itself as the client reads, with no message coming in
+// TestLongQueueDrainsByItself holds that a queue many times larger than the outbox drains by itself as the client reads, with no message coming in
 // and, at the end, no acknowledgement either.
-func TestStalled(t *testing.T) {
+func TestLongQueueDrainsByItself(t *testing.T) {
 	for name, dialer := range map[string]func(*shoal.Broker) net.Conn{
 		"pipe": func(b *shoal.Broker) net.Conn {
 			conn, err := b.Dial(t.Context())
@@ -90,8 +90,8 @@ func TestStalled(t *testing.T) {
 	}
 }
 
-// TestWriteTimeout holds that a client which takes nothing for the time allowed is cut off, and finds everything in its session.
-func TestWriteTimeout(t *testing.T) {
+// TestClientThatTakesNothingIsCutOff holds that a client which takes nothing for the time allowed is cut off, and finds everything in its session.
+func TestClientThatTakesNothingIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan shoal.DisconnectedEvent, 10)
 		b := start(t, shoal.WithLimits(shoal.Limits{WriteTimeout: 10 * time.Second}), shoal.WithHook(onDisconnected(func(e shoal.DisconnectedEvent) { ended <- e })))
@@ -114,8 +114,8 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
-// TestQueueFull holds both policies of a full queue, and that what is dropped is told.
-func TestQueueFull(t *testing.T) {
+// TestFullQueueDropsByItsPolicy holds both policies of a full queue, and that what is dropped is told.
+func TestFullQueueDropsByItsPolicy(t *testing.T) {
 	for _, oldest := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var dropped []string
@@ -146,8 +146,8 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestExpiryRace connects again at the very moment a session expires: either there is one, whole, or there is none.
-func TestExpiryRace(t *testing.T) {
+// TestReturnAtTheMomentOfExpiryIsWholeOrNew connects again at the very moment a session expires: either there is one, whole, or there is none.
+func TestReturnAtTheMomentOfExpiryIsWholeOrNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		pub := connect(t, b, "pub")

@@ -13,8 +13,8 @@ import (
 	"github.com/shoalmq/shoal/packets"
 )
 
-// TestResponseInformation holds that only who asks is told [MQTT-3.1.2-28], what the option or an interceptor says.
-func TestResponseInformation(t *testing.T) {
+// TestResponseInformationIsToldToWhoAsks holds that only who asks is told [MQTT-3.1.2-28], what the option or an interceptor says.
+func TestResponseInformationIsToldToWhoAsks(t *testing.T) {
 	var seen string
 	b := start(t, shoal.WithResponseInformation(func(c shoal.ClientInfo) string {
 		if c.ClientID == "bad" {
@@ -48,8 +48,8 @@ func TestResponseInformation(t *testing.T) {
 	require.False(t, ack.Properties.ResponseInformation.Set)
 }
 
-// TestServerReference holds that an embedder can send clients elsewhere: at CONNECT, and when a re-authentication fails.
-func TestServerReference(t *testing.T) {
+// TestServerReferenceSendsClientsElsewhere holds that an embedder can send clients elsewhere: at CONNECT, and when a re-authentication fails.
+func TestServerReferenceSendsClientsElsewhere(t *testing.T) {
 	a := newTurns()
 	var answer error
 	b := startWith(t, shoal.WithAuthenticator(a), shoal.WithHook(onConnect(func(*shoal.ConnectEvent) error { return answer })))
@@ -83,9 +83,9 @@ func TestServerReference(t *testing.T) {
 	require.Equal(t, packets.Some("moved"), d.Properties.ReasonString)
 }
 
-// TestReasonStringOfPublish holds that a refused PUBLISH is answered with the reason, the cached one too, where the client wants it and
+// TestRefusedPublishIsAnsweredWithTheReason holds that a refused PUBLISH is answered with the reason, the cached one too, where the client wants it and
 // takes it [MQTT-3.1.2-29, MQTT-3.4.2-2, MQTT-3.5.2-2].
-func TestReasonStringOfPublish(t *testing.T) {
+func TestRefusedPublishIsAnsweredWithTheReason(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	b := startWith(t, shoal.WithAuthenticator(door{allow: func(r *shoal.AccessRequest) error {
 		switch r.Topic {
@@ -150,8 +150,8 @@ func TestReasonStringOfPublish(t *testing.T) {
 	require.Equal(t, packets.Success, old.Publish(1, "denied", ""))
 }
 
-// TestNoTopicAliases holds that topic aliases can be turned off both ways.
-func TestNoTopicAliases(t *testing.T) {
+// TestTopicAliasesCanBeTurnedOff holds that topic aliases can be turned off both ways.
+func TestTopicAliasesCanBeTurnedOff(t *testing.T) {
 	b := start(t, shoal.WithCapabilities(shoal.Capabilities{NoTopicAliases: true}), shoal.WithLimits(shoal.Limits{TopicAliasMaximum: 7, OutboundTopicAliases: 7}))
 	cl, ack := connectWith(t, b, &packets.Connect{ClientID: "c", CleanStart: true, Properties: packets.Properties{TopicAliasMaximum: packets.Some(uint16(10))}})
 	require.Zero(t, ack.Properties.TopicAliasMaximum.Or(0))
@@ -164,8 +164,8 @@ func TestNoTopicAliases(t *testing.T) {
 	cl.ExpectDisconnect(packets.TopicAliasInvalid) // [MQTT-3.2.2-18]
 }
 
-// TestCapabilitiesV3 holds that clients that cannot be told are held to the same.
-func TestCapabilitiesV3(t *testing.T) {
+// TestCapabilitiesHoldForMQTT3 holds that clients that cannot be told are held to the same.
+func TestCapabilitiesHoldForMQTT3(t *testing.T) {
 	b := start(t, shoal.WithCapabilities(shoal.Capabilities{
 		MaximumQoS: packets.Some(packets.QoS(0)), NoRetain: true, NoWildcardSubscriptions: true, NoSharedSubscriptions: true,
 	}))
@@ -190,9 +190,9 @@ func TestCapabilitiesV3(t *testing.T) {
 	}
 }
 
-// TestDeliveryPerSubscription holds the option: each subscription has its own copy, with its QoS and identifier, no copy where No Local
+// TestDeliveryPerSubscriptionSendsACopyForEach holds the option: each subscription has its own copy, with its QoS and identifier, no copy where No Local
 // forbids it, and offline too (section 3.3.4).
-func TestDeliveryPerSubscription(t *testing.T) {
+func TestDeliveryPerSubscriptionSendsACopyForEach(t *testing.T) {
 	b := start(t, shoal.WithDeliveryPerSubscription())
 	sub, _ := connectWith(t, b, lasting("sub", true))
 	options := []packets.Subscription{
@@ -224,8 +224,8 @@ func TestDeliveryPerSubscription(t *testing.T) {
 	require.Equal(t, map[uint32]packets.QoS{1: 2, 2: 1, 4: 1}, receive(3))
 }
 
-// TestPropertiesSurvive holds that properties come out of the store as they went in, in order: with retained and queued messages.
-func TestPropertiesSurvive(t *testing.T) {
+// TestPropertiesComeOutOfTheStoreAsTheyWentIn holds that properties come out of the store as they went in, in order: with retained and queued messages.
+func TestPropertiesComeOutOfTheStoreAsTheyWentIn(t *testing.T) {
 	props := packets.Properties{
 		PayloadFormatIndicator: packets.Some(byte(1)), ContentType: packets.Some("text/plain"), ResponseTopic: packets.Some("r"), CorrelationData: []byte{},
 		UserProperties: []packets.UserProperty{{Key: "z", Value: "1"}, {Key: "a", Value: "2"}, {Key: "z", Value: "1"}, {Key: "", Value: ""}, {Key: "a", Value: "0"}},
@@ -255,9 +255,9 @@ func TestPropertiesSurvive(t *testing.T) {
 	})
 }
 
-// TestServerKeepAlive holds that the server's Keep Alive counts in place of the client's [MQTT-3.2.2-21], also for clients of MQTT 3, which
+// TestServerKeepAliveCountsForAllVersions holds that the server's Keep Alive counts in place of the client's [MQTT-3.2.2-21], also for clients of MQTT 3, which
 // are not told, and for those that asked for none.
-func TestServerKeepAlive(t *testing.T) {
+func TestServerKeepAliveCountsForAllVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, shoal.WithLimits(shoal.Limits{KeepAliveMaximum: 10}), shoal.WithHook(onConnect(func(e *shoal.ConnectEvent) error {
 			if e.Client.ClientID == "slow" {
