@@ -57,6 +57,15 @@ func TestConnectionsThatAreNotUpgradedEnd(t *testing.T) {
 	}
 }
 
+// The one request that is answered is the last one, however long a connection may take.
+func TestAnsweredRequestEndsItsConnection(t *testing.T) {
+	_, address := listening(t, WebSocketOptions{Timeout: time.Hour})
+	c := connected(t, address)
+	_, err := io.WriteString(c, "GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n")
+	require.NoError(t, err)
+	ends(t, c)
+}
+
 // Connections that are not upgraded are bounded in number, in all and from one address; one that is upgraded, or ends, makes room.
 func TestConnectionsThatAreNotUpgradedAreCounted(t *testing.T) {
 	for name, o := range map[string]WebSocketOptions{"in all": {Young: 2, Timeout: time.Hour}, "from one address": {YoungPerHost: 2, Timeout: time.Hour}} {
