@@ -27,8 +27,11 @@ func (b *builder) event(i int, e *Event) {
 		return
 	case Fault:
 		b.faults = append(b.faults, i)
-		if e.Fault == FaultKill {
+		switch e.Fault {
+		case FaultKill:
 			b.kills = append(b.kills, i)
+		case FaultPacketLoss:
+			b.lossy = append(b.lossy, i)
 		}
 		return
 	case Calm:

@@ -237,6 +237,19 @@ func TestRepeated(t *testing.T) {
 			s.fault(history.FaultKill, "n1")
 			k.lost().at("n2").open(keep, present).got("m", 1)
 		}, nil},
+		{"again without DUP while packets were lost", func(s *script) {
+			k := s.keeper("k", "t")
+			s.fault(history.FaultPacketLoss, "n1")
+			s.pub().pub1("m")
+			k.got("m", 1).drop().at("n2").open(keep, present).got("m", 1)
+		}, nil},
+		{"again without DUP when packets were lost no more", func(s *script) {
+			k := s.keeper("k", "t")
+			s.fault(history.FaultPacketLoss, "n1")
+			s.calm()
+			s.pub().pub1("m")
+			k.got("m", 1).drop().at("n2").open(keep, present).got("m", 1)
+		}, one(history.Repeated)},
 		{"sent twice", func(s *script) {
 			k, p := s.keeper("k", "t"), s.pub().sends("m", 1).drop()
 			p.open(clean).pub1("m", dup)
@@ -364,6 +377,19 @@ func TestDisorder(t *testing.T) {
 			v.drop()
 			k.got("1", 1)
 		}, nil},
+		{"a member went away a moment before", func(s *script) {
+			k, v := s.keeper("k", "$share/g/t"), s.visitor("v", "$share/g/t")
+			v.drop()
+			s.pub().pub1("1").pub1("2")
+			k.got("2", 1).got("1", 1)
+		}, nil},
+		{"a member went away long before", func(s *script) {
+			k, v := s.keeper("k", "$share/g/t"), s.visitor("v", "$share/g/t")
+			v.drop()
+			s.wait(time.Second)
+			s.pub().pub1("1").pub1("2")
+			k.got("2", 1).got("1", 1)
+		}, one(history.Disorder)},
 		{"no member went away", func(s *script) {
 			k := s.keeper("k", "$share/g/t")
 			s.pub().pub1("1").pub1("2")

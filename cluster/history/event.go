@@ -44,6 +44,10 @@ const (
 // FaultKill is the Fault that ends a node without warning. Checks that are told to excuse lost nodes look for it.
 const FaultKill = "kill"
 
+// FaultPacketLoss is the Fault that lets links between nodes lose a share of everything. Nodes that run
+// may be given up by the others meanwhile, and forget what these had not agreed to.
+const FaultPacketLoss = "packet-loss"
+
 // Event is one thing that happened. Its fields have the names of the packet's; those that do not belong to its Kind are zero.
 type Event struct {
 	At     time.Duration `json:"at"` // since the history began, in nanoseconds

@@ -24,6 +24,7 @@ type model struct {
 	messages map[string]*message
 	order    []*message // in the order in which they were first sent
 	kills    []int
+	lossy    []int // faults that let nodes be given up until the next calm
 	faults   []int
 	calms    []int
 	quiet    int // the last Quiet, or none
@@ -201,10 +202,14 @@ func (m *model) calm(from, to int) bool {
 	return c > 0 && m.calms[c-1] > m.faults[f-1]
 }
 
-// killed reports whether a node was killed between two events.
-func (m *model) killed(from, to int) bool {
+// forgotten reports whether a node was killed, or may have been given up, between two events.
+func (m *model) forgotten(from, to int) bool {
 	k, _ := slices.BinarySearch(m.kills, from)
-	return k < len(m.kills) && m.kills[k] <= to
+	if k < len(m.kills) && m.kills[k] <= to {
+		return true
+	}
+	l, _ := slices.BinarySearch(m.lossy, to+1)
+	return l > 0 && !m.calm(max(from, m.lossy[l-1]), to)
 }
 
 // shareOf splits a filter into what it matches and, if it is shared, itself.

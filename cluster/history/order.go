@@ -1,6 +1,9 @@
 package history
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // stream is what has an order: one publisher, topic and QoS; and for one subscriber the QoS it arrives with.
 type stream struct {
@@ -74,11 +77,29 @@ func sentAgain(s *session, late, early *delivery) bool {
 	})
 }
 
-// passedOn reports whether a member of a shared subscription that matches went away while the two messages were on their way.
+// passedOn reports whether a member of a shared subscription that matches went away while the two messages were on their way,
+// as the broker saw it.
 func (c *checker) passedOn(s *session, late, early *delivery) bool {
+	from := min(late.m.firstSent(), early.m.firstSent())
 	for _, sub := range s.matching(late.m.topic) {
-		if sub.group != "" && c.memberLost(sub.group, min(late.m.firstSent(), early.m.firstSent()), late.event) {
+		if sub.group != "" && (c.memberLost(sub.group, from, late.event) || c.justClosed(sub.group, from)) {
 			return true
+		}
+	}
+	return false
+}
+
+// noticed is how long a broker may take to notice that a client has dropped its connection.
+const noticed = 100 * time.Millisecond
+
+// justClosed reports whether a member of a group lost its connection so shortly before an event that the broker may have
+// noticed afterwards.
+func (c *checker) justClosed(group string, event int) bool {
+	for _, s := range c.sessions {
+		for _, k := range s.conns {
+			if k.closed < event && k.closed != none && c.h[k.closed].At >= c.h[event].At-noticed && s.memberOf(group) {
+				return true
+			}
 		}
 	}
 	return false

@@ -83,7 +83,7 @@ func (c *checker) checkAtLeastOnce(s *session, m *message, list []*delivery, mos
 			return
 		}
 	}
-	if len(fresh) > most && !c.killed(fresh[0].event, fresh[len(fresh)-1].event) {
+	if len(fresh) > most && !c.forgotten(fresh[0].event, fresh[len(fresh)-1].event) {
 		c.found(r, s.client, m, eventsOf(fresh), "QoS 1 message %q came %d times without DUP and was published %s", m.name, len(fresh), times(most))
 	}
 }

@@ -1,5 +1,7 @@
 package nemesis
 
+import "github.com/shoalmq/shoal/cluster/history"
+
 // Kind is a kind of fault.
 type Kind string
 
@@ -33,7 +35,7 @@ const (
 	PauseLeader Kind = "pause-leader"
 	PauseAll    Kind = "pause-all"
 
-	PacketLoss Kind = "packet-loss" // the links between nodes lose a share of everything; see memnet.Network.SetLinkLoss
+	PacketLoss Kind = Kind(history.FaultPacketLoss) // the links between nodes lose a share of everything; see memnet.Network.SetLinkLoss
 
 	// Wipe kills a node, or stops it, and takes away all that it has stored before it is started again.
 	Wipe Kind = "wipe"
