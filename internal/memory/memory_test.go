@@ -3,6 +3,8 @@ package memory
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -47,14 +49,15 @@ func TestNoBudgetIsNeverUsedUp(t *testing.T) {
 
 func TestBudgetWatchesUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var used uint64 = 950
-		b := NewOf(1000, func() uint64 { return used }, func() {})
+		var used atomic.Uint64
+		used.Store(950)
+		b := NewOf(1000, used.Load, func() {})
 		ctx, cancel := context.WithCancel(t.Context())
 		go b.Run(ctx)
 		time.Sleep(interval)
 		synctest.Wait()
 		require.True(t, b.Over())
-		used = 10
+		used.Store(10)
 		time.Sleep(2 * interval)
 		synctest.Wait()
 		require.False(t, b.Over())
@@ -63,6 +66,7 @@ func TestBudgetWatchesUntilItsEnd(t *testing.T) {
 }
 
 func TestUsedIsWhatTheProcessHas(t *testing.T) {
+	debug.FreeOSMemory() // otherwise the block may take the place of garbage
 	before := Used()
 	block := make([]byte, 64<<20)
 	for i := range block {
