@@ -22,6 +22,13 @@ func newAcceptance() *acceptance {
 	return a
 }
 
+// begin gives back the router's count. then is called when all others are back, or at once.
+func (a *acceptance) begin(then func(packets.ReasonCode)) {
+	a.then = then
+	a.finish(packets.Success)
+}
+
+// add is one more count.
 func (a *acceptance) add() { a.left.Add(1) }
 
 // finish gives back one count. code is Success or the reason for failure.

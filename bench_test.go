@@ -54,3 +54,14 @@ func BenchmarkFanOut(b *testing.B) {
 		})
 	}
 }
+
+// TestPublishOfQoS0AllocatesOnlyItsMessage holds that a message of the program's that nothing waits for costs one allocation: its own copy.
+func TestPublishOfQoS0AllocatesOnlyItsMessage(t *testing.T) {
+	b := start(t)
+	m := shoal.Message{TopicName: "t", Payload: make([]byte, 64)}
+	least := 1000.0
+	for range 10 { // another goroutine may allocate meanwhile
+		least = min(least, testing.AllocsPerRun(100, func() { _ = b.Publish(t.Context(), m) }))
+	}
+	require.LessOrEqual(t, least, 1.0)
+}

@@ -107,18 +107,26 @@ func (h *BridgeHost) Publish(ctx context.Context, m Message) error {
 // routed in the order of the calls. If an error is returned, then is not called. The caller bounds
 // how many it has outstanding.
 func (h *BridgeHost) PublishAsync(ctx context.Context, m Message, then func(error)) error {
-	err := h.b.publishAs(ctx, h.id, &m, func(err error) {
+	wait, err := h.b.publishAs(ctx, h.id, &m)
+	if err != nil {
+		h.failed.Add(1)
+		return err
+	}
+	accepted := func(code packets.ReasonCode) {
+		err := publishResult(code)
 		if err != nil {
 			h.failed.Add(1)
 		} else {
 			h.published.Add(1)
 		}
 		then(err)
-	})
-	if err != nil {
-		h.failed.Add(1)
 	}
-	return err
+	if wait == nil {
+		accepted(packets.Success)
+	} else {
+		wait.begin(accepted)
+	}
+	return nil
 }
 
 // PublishEvent publishes a message of QoS 1 to a topic of the bridge's own (see Topic), as the program, and does not
@@ -193,20 +201,20 @@ func (h *BridgeHost) Subscribe(ctx context.Context, s BridgeSubscription) (*Subs
 	return sub, nil
 }
 
-// publishAs publishes a message of the program's, by a publisher. If it returns an error, then is not called.
-func (b *Broker) publishAs(ctx context.Context, publisher string, m *Message, then func(error)) error {
+// publishAs is submit of a message of the program's, once it may publish.
+func (b *Broker) publishAs(ctx context.Context, publisher string, m *Message) (*acceptance, error) {
 	if err := b.checkPublishable(ctx, m); err != nil {
-		return err
+		return nil, err
 	}
 	if err := b.mayPublish(ctx, m, publisher); err != nil {
-		return err
+		return nil, err
 	}
 	leave, err := b.enterJournal(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer leave()
-	return b.publish(m, publisher, nil, func(code packets.ReasonCode) { then(publishResult(code)) })
+	return b.submit(m, publisher, nil)
 }
 
 // publishResult is the error of an acceptance, nil if there is none.

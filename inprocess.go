@@ -19,13 +19,15 @@ import (
 // of m. Authenticator, Authorizer and publish interceptors are not asked. While too much waits to be stored, or to be taken by another node, it waits, or
 // returns ctx's error.
 func (b *Broker) Publish(ctx context.Context, m Message) error {
-	done := make(chan error, 1)
-	if err := b.publishAs(ctx, "", &m, func(err error) { done <- err }); err != nil {
+	wait, err := b.publishAs(ctx, "", &m)
+	if wait == nil || err != nil {
 		return err
 	}
+	done := make(chan packets.ReasonCode, 1)
+	wait.begin(func(code packets.ReasonCode) { done <- code })
 	select {
-	case err := <-done:
-		return err
+	case code := <-done:
+		return publishResult(code)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-b.life.Done():
@@ -70,16 +72,31 @@ func (b *Broker) enterJournal(ctx context.Context, m *Message) (leave func(), er
 	return func() { b.journal.giveBack(size) }, nil
 }
 
-// publish routes a message that comes from no connection. then is called once its acceptance is complete. If it returns an error, nobody has the message.
+// publish is submit with a function that is called once the message's acceptance is complete.
 func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then func(packets.ReasonCode)) error {
+	wait, err := b.submit(m, publisher, origin)
+	switch {
+	case err != nil:
+		return err
+	case wait == nil:
+		then(packets.Success)
+	default:
+		wait.begin(then)
+	}
+	return nil
+}
+
+// submit routes a message that comes from no connection. It returns what is to be waited for before the message is accepted, nil for
+// nothing; the caller begins that. If it returns an error, nobody has the message.
+func (b *Broker) submit(m *Message, publisher string, origin *core.Origin) (*acceptance, error) {
 	sc := b.scratch()
-	p := publishOf(m)
+	sc.pub = publishOf(m)
 	sc.r.deliveryQoS = packets.Optional[packets.QoS]{}
-	sc.r.begin(&p, publisher, b.sessions.get(publisher), sc)
+	sc.r.begin(&sc.pub, publisher, b.sessions.get(publisher), sc)
 	if b.cannotKeep(sc) {
 		sc.release()
 		b.dropUnkept(m, publisher)
-		return errCannotKeep
+		return nil, errCannotKeep
 	}
 	sc.r.durability = firstOf(m.Durability, sc.r.durability)
 	if sc.r.durability != DurabilityMemory {
@@ -93,15 +110,10 @@ func (b *Broker) publish(m *Message, publisher string, origin *core.Origin, then
 		cancel()
 	}
 	b.route(sc)
-	a := sc.r.wait
+	wait := sc.r.wait
+	sc.pub = packets.Publish{} // what it refers to is the caller's
 	sc.release()
-	if a == nil {
-		then(packets.Success)
-		return nil
-	}
-	a.then = then
-	a.finish(packets.Success)
-	return nil
+	return wait, nil
 }
 
 // SubscribeOptions are those of an in-process subscription. The zero value is QoS 0 with default limits.
