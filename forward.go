@@ -156,7 +156,7 @@ func appendForward(b []byte, r *routing, groups []string) []byte {
 	}
 	b = append(codec.AppendUint(b, flags), byte(r.durability))
 	if r.inherited != 0 {
-		b = codec.AppendUint(b, r.inherited)
+		b = codec.AppendUint(codec.AppendUint(b, r.inherited), r.sent)
 	}
 	b = codec.AppendUint(b, r.id.Origin)
 	b = codec.AppendUint(b, r.id.Number)

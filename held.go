@@ -13,6 +13,7 @@ import (
 type heldMessage struct {
 	msg  *core.Message
 	lost uint64 // sessions that were adopted at this step, or, unless it was returned, later
+	sent uint64 // of a message that was returned; see routing
 	wait *acceptance
 	// group is the shared group the message is for, "" for plain subscriptions.
 	group string

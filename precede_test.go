@@ -27,7 +27,14 @@ func (s *sending) adoptedAt(step uint64, id, filter string) *session {
 // receives has a message come from another node that had begun to take a step when it sent it.
 func (s *sending) receives(step, number, inherited uint64) {
 	s.t.Helper()
-	r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: number}, publisher: "p", inherited: inherited}
+	s.receivesBack(step, number, inherited, inherited)
+}
+
+// receivesBack is receives of a message that was sent, in another step, to a node that was lost.
+func (s *sending) receivesBack(step, number, inherited, sent uint64) {
+	s.t.Helper()
+	r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: number}, publisher: "p"}
+	r.inherited, r.sent = inherited, sent
 	b := appendForward(newBatch(), r, nil)
 	stampBatch(b, step)
 	(*stateMachine)(s.clusterNode).Receive("x", b, func(err error) { require.NoError(s.t, err) })
@@ -213,13 +220,14 @@ func TestWhatComesBackFromOneOfTwoLostNodes(t *testing.T) {
 		return s
 	}
 	first, second, both := adopted("first", 5), adopted("second", 7), adopted("both", 5, 7)
-	n.receives(9, 3, 5)
-	n.receives(9, 1, 7)
-	n.receives(9, 2, 7)
-	n.receives(9, 3, 7)
-	require.Equal(t, []uint64{3}, numbers(first))
-	require.Equal(t, []uint64{1, 2, 3}, numbers(second))
-	require.Equal(t, []uint64{3, 1, 2}, numbers(both))
+	n.receivesBack(9, 1, 7, 4)
+	n.receivesBack(9, 3, 7, 4)
+	n.receivesBack(9, 2, 5, 4)
+	n.receivesBack(9, 3, 5, 4)
+	n.receivesBack(9, 4, 7, 5)
+	require.Equal(t, []uint64{2, 3}, numbers(first))
+	require.Equal(t, []uint64{1, 3, 4}, numbers(second))
+	require.Equal(t, []uint64{2, 3, 4}, numbers(both), "what was sent to the second node before it had this session is not for it")
 }
 
 // The losses that a session has been through are forgotten when it moves, and when there are too many.

@@ -73,6 +73,7 @@ type forwarded struct {
 	expires    int64
 	groups     []string
 	inherited  uint64
+	sent       uint64 // see routing
 	origin     *core.Origin
 }
 
@@ -80,7 +81,7 @@ func readForwarded(rd *codec.Reader, now int64) (f forwarded) {
 	f.flags, f.durability = rd.Uint(), Durability(rd.Byte())
 	f.p.QoS, f.p.Retain = packets.QoS(f.flags&3), f.flags&flagRetain != 0
 	if f.flags&forwardInherited != 0 {
-		f.inherited = rd.Uint()
+		f.inherited, f.sent = rd.Uint(), rd.Uint()
 	}
 	f.id = msgID{Origin: rd.Uint(), Number: rd.Uint()}
 	f.p.TopicName = rd.StringRef()
@@ -117,7 +118,8 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 	r.reset()
 	r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = p, f.publisher, true, sc.nano, f.id, f.expires
 	r.durability, r.step = f.durability, step
-	r.inherited, r.groupsOnly, r.origin = f.inherited, f.flags&forwardGroupsOnly != 0, f.origin
+	r.inherited, r.sent = f.inherited, f.sent
+	r.groupsOnly, r.origin = f.flags&forwardGroupsOnly != 0, f.origin
 	r.doubtful = f.flags&forwardDoubtful != 0
 	n.noteArrival(r)
 	var others []string

@@ -37,7 +37,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
 		}
 		return paused
 	}
-	rd.Fixed64()
+	stamp := rd.Fixed64()
 	next := make([]outgoing, len(heirs))
 	sc := n.b.scratch()
 	defer sc.release()
@@ -60,19 +60,19 @@ func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
 		r.p, r.publisher, r.borrowed, r.nano, r.id, r.expires = &f.p, f.publisher, true, sc.nano, f.id, f.expires
 		r.durability = f.durability
 		r.origin = f.origin
-		lostAt := step
+		lostAt, sent := step, stamp
 		if f.inherited != 0 {
-			lostAt = f.inherited
+			lostAt, sent = f.inherited, f.sent
 		}
 		for range len(heirs) - 1 {
 			wait.add()
 		}
 		for i, to := range heirs {
 			if to == n.self.Name {
-				n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, wait: wait, returned: true})
+				n.adoptions.hold(heldMessage{msg: r.message(), lost: lostAt, sent: sent, wait: wait, returned: true})
 				continue
 			}
-			r.inherited = lostAt
+			r.inherited, r.sent = lostAt, sent
 			if next[i].buf == nil {
 				next[i].buf = newBatch()
 			}
@@ -104,7 +104,7 @@ func (n *clusterNode) deliverInherited(h heldMessage) {
 			n.b.drop(DroppedEvent{TopicName: h.msg.TopicName, QoS: h.msg.QoS, Reason: DropSessionEnded})
 		}
 	} else {
-		r.inherited, r.heldBack = h.lost, !h.returned
+		r.inherited, r.sent, r.heldBack = h.lost, h.sent, !h.returned
 		sc.matches = n.b.index.AppendMatches(sc.matches[:0], p.TopicName)
 		n.b.routeLocal(sc, nil)
 	}

@@ -48,6 +48,9 @@ type routing struct {
 	// heldBack, it is one of this node's own that has waited for adoptions, and is for sessions adopted at that step or later.
 	inherited uint64
 	heldBack  bool
+	// sent is the last step of the agreed order that the sender of an inherited message had begun to take when it sent the
+	// message to the lost node.
+	sent uint64
 	// step is the last of the agreed order that another node had begun to take when it sent the message here; 0 for a message of this node's.
 	step uint64
 	// doubtful: whoever gets it may have had it, by a node that was lost before it could say so.
@@ -79,11 +82,23 @@ func (r *routing) isFor(s *session) bool {
 	switch {
 	case s == nil || s.adopted < r.inherited:
 		return false
-	case r.heldBack || s.adopted == r.inherited:
+	case r.heldBack:
 		return true
-	default: // another node's, which was lost later, had it as well, if the session was there
-		return slices.Contains(s.adoptedEarlier, r.inherited)
+	case s.adopted == r.inherited:
+		return r.foundThere(s.adoptedEarlier)
 	}
+	// Another node, which was lost later, had the session as well, if it had been at the first one.
+	i := slices.Index(s.adoptedEarlier, r.inherited)
+	return i >= 0 && r.foundThere(s.adoptedEarlier[:i])
+}
+
+// foundThere reports whether a session had come to the lost node already when the message was
+// sent there, as far as its sender knew; before are the steps in which the session had been
+// adopted until then. If it had not, the message was sent to the node that had the session
+// before, too, and comes to the session from there, in its place among those that were sent
+// there alone.
+func (r *routing) foundThere(before []uint64) bool {
+	return len(before) == 0 || before[len(before)-1] <= r.sent
 }
 
 // precedes reports whether another node sent the message here before it had heard that this node has a session which a lost one had. It has sent it to the
