@@ -95,10 +95,9 @@ func (n *clusterNode) settleCommon(ctx context.Context, s *session, m movedComma
 
 // settled ends a move, with what was agreed. s is nil if the session is new.
 func (n *clusterNode) settled(s *session, id string, epoch uint64, result any, err error) error {
-	moved := err == nil && result == true
 	o := n.state.owner(id)
+	moved := n.hasMoved(id, epoch, result, err)
 	if errors.Is(err, ErrResultUnknown) {
-		moved = o != nil && o.home == n.self.Name && o.settled == epoch
 		err = nil
 	}
 	switch {

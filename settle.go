@@ -2,6 +2,9 @@ package shoal
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -30,15 +33,13 @@ func (m *movedCommand) append() []byte {
 	return codec.AppendUint(cmd, uint64(m.expiry))
 }
 
-// settleHere has it agreed that the session is here now, with everything that came for it since it left its last home. s is nil for a new one.
+// settleHere has it agreed that the session is here now, with everything that came for it since
+// it left its last home. s is nil for a new one. If ctx ends before that is agreed, the session
+// stays here until it is, or is not: it may be agreed yet, and is its client's then.
 func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand) error {
-	type outcome struct {
-		result any
-		err    error
-	}
-	done := make(chan outcome, 1)
+	done := make(chan error, 1)
 	propose := func(cmd []byte) {
-		n.c.ProposeAsync(cmd, func(result any, err error) { done <- outcome{result, err} })
+		n.c.ProposeAsync(cmd, func(result any, err error) { done <- n.settledHere(s, m, result, err) })
 	}
 	cmd := m.append()
 	if s == nil {
@@ -48,6 +49,7 @@ func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand
 		s.mu.Lock()
 		if !s.enter(phaseHome) { // the cluster has given this node up meanwhile
 			s.mu.Unlock()
+			n.discard(s)
 			return errOutclaimed
 		}
 		enc := &changeEncoder{buf: codec.AppendUint(cmd, s.brought), msgs: make(map[*core.Message]uint64)}
@@ -64,12 +66,40 @@ func (n *clusterNode) settleHere(ctx context.Context, s *session, m movedCommand
 		s.mu.Unlock()
 	}
 	select {
-	case o := <-done:
-		if o.err == nil && o.result != true {
-			return errOutclaimed
-		}
-		return o.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: %w", errUndecided, ctx.Err())
 	}
+}
+
+// settledHere ends settleHere, with what was agreed.
+func (n *clusterNode) settledHere(s *session, m movedCommand, result any, err error) error {
+	moved := n.hasMoved(m.id, m.epoch, result, err)
+	if errors.Is(err, ErrResultUnknown) {
+		err = nil
+	}
+	switch {
+	case moved && s != nil:
+		s.mu.Lock()
+		if s.phase == phaseHome && s.conn == nil && s.timer == nil {
+			s.startExpiry(time.Duration(s.expiry) * time.Second) // the CONNECT may have given up
+		}
+		s.mu.Unlock()
+	case s != nil && n.b.sessions.get(m.id) == s && !n.state.isHome(n.self.Name, m.id):
+		n.discard(s) // unless its home was lost meanwhile: what is here now was adopted
+	}
+	if moved || err != nil {
+		return err
+	}
+	return errOutclaimed
+}
+
+// hasMoved reports whether the proposal of a move has brought the session here.
+func (n *clusterNode) hasMoved(id string, epoch uint64, result any, err error) bool {
+	if errors.Is(err, ErrResultUnknown) {
+		o := n.state.owner(id)
+		return o != nil && o.home == n.self.Name && o.settled == epoch
+	}
+	return err == nil && result == true
 }

@@ -90,10 +90,6 @@ func (n *clusterNode) claim(ctx context.Context, id string, by maker, cleanStart
 		}
 	}
 	if err := settle(ctx, s, m); err != nil {
-		// If its home was lost meanwhile, what is here now was adopted.
-		if !errors.Is(err, errUndecided) && !n.state.isHome(n.self.Name, id) {
-			n.discard(s)
-		}
 		return 0, nil, err
 	}
 	return c.epoch, s, nil
