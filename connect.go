@@ -394,10 +394,12 @@ func (b *Broker) admit(ctx context.Context, c *conn, p *packets.Connect, e *Conn
 		TopicAliasMaximum: min(p.Properties.TopicAliasMaximum.Or(0), b.limits.OutboundTopicAliases),
 	})
 	s.setOnline(true)
+	released, kept := s.core.Released(), s.durable
 	s.pump(b.nano())
 	s.mu.Unlock()
 
 	c.established = true
+	c.resumeRels(released, kept)
 	c.flush()
 	b.log.Debug("client connected", "client_id", c.clientID, "version", p.ProtocolVersion, "session_present", present)
 	c.observeConnected(present, p.CleanStart)

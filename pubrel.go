@@ -1,6 +1,8 @@
 package shoal
 
 import (
+	"time"
+
 	"github.com/shoalmq/shoal/internal/outbox"
 	"github.com/shoalmq/shoal/packets"
 )
@@ -8,7 +10,8 @@ import (
 // heldRel is a PUBREL that waits until what its PUBREC changed is kept.
 type heldRel struct {
 	packet []byte
-	ready  bool // guarded by the connection's lock
+	more   [][]byte // what follows it, on a new connection
+	ready  bool     // guarded by the connection's lock
 }
 
 // handlePubRec answers with PUBREL [MQTT-4.3.3-4]. If the session is stored, that waits until the store knows: after a crash the PUBLISH
@@ -42,6 +45,51 @@ func (c *conn) handlePubRec(sc *scratch, id uint16, code packets.ReasonCode) {
 	a.finish(packets.Success)
 }
 
+// resumeRels sends the PUBRELs again whose PUBCOMP has not come [MQTT-4.4.0-1]. The PUBRECs before
+// them may have come on the last connection a moment ago, and not be kept yet, if they are to be.
+func (c *conn) resumeRels(ids []uint16, kept bool) {
+	if len(ids) == 0 {
+		return
+	}
+	rel := new(heldRel)
+	for _, id := range ids {
+		rel.more = append(rel.more, packets.AppendAck(nil, packets.TypePubRel, c.version, id, packets.Success))
+	}
+	rel.packet, rel.more = rel.more[0], rel.more[1:]
+	c.mu.Lock()
+	c.rels = append(c.rels, rel)
+	c.mu.Unlock()
+	if kept {
+		c.awaitResumed(rel)
+	} else {
+		c.s.release(c, rel, packets.Success)
+	}
+}
+
+// awaitResumed sends what resumeRels holds when the store has what came before. While the store
+// fails, it is asked again and again: the client is served otherwise.
+func (c *conn) awaitResumed(rel *heldRel) {
+	a := newAcceptance()
+	a.then = func(code packets.ReasonCode) {
+		if !code.IsError() {
+			c.s.release(c, rel, code)
+			return
+		}
+		time.AfterFunc(resumedRetry, func() {
+			c.s.mu.Lock()
+			current := c.s.conn == c && c.s.phase.lives()
+			c.s.mu.Unlock()
+			if current {
+				c.awaitResumed(rel)
+			}
+		})
+	}
+	c.b.journal.await(a, c.durability)
+	a.finish(packets.Success)
+}
+
+const resumedRetry = 100 * time.Millisecond
+
 // release sends a PUBREL that waited, once those before it are sent [MQTT-4.6.0-4], if the connection is still the session's: what is kept
 // is told by several goroutines, and not always in the order in which it was waited for.
 func (s *session) release(c *conn, rel *heldRel, code packets.ReasonCode) {
@@ -70,6 +118,9 @@ func (c *conn) releaseRels() {
 	n := 0
 	for ; n < len(c.rels) && c.rels[n].ready; n++ {
 		c.out.Append(c.rels[n].packet)
+		for _, packet := range c.rels[n].more {
+			c.out.Append(packet)
+		}
 	}
 	rest := c.rels[:copy(c.rels, c.rels[n:])]
 	clear(c.rels[len(rest):])

@@ -395,6 +395,31 @@ func TestPubRelNotStored(t *testing.T) {
 	})
 }
 
+// TestPubRelOfTheLastConnectionWaitsForItsPubRec holds [MQTT-4.3.3-4] over a reconnection: what the
+// PUBREC changed is not kept yet, and after a crash the PUBLISH would come again to a client that
+// has had PUBREL and has forgotten its identifier.
+func TestPubRelOfTheLastConnectionWaitsForItsPubRec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &gated{Store: memory.New()}
+		b := start(t, shoal.WithStorage(store))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Manual = true
+		sub.Subscribe(2, "t")
+		require.Equal(t, packets.Success, connect(t, b, "pub").Publish(2, "t", "m"))
+		id := sub.ExpectPublish("t", "m").PacketID
+		gate := make(chan struct{})
+		store.set(gate, nil)
+		sub.Send(&packets.PubRec{PacketID: id})
+		synctest.Wait()
+		sub, _ = connectWith(t, b, lasting("sub", false))
+		sub.Manual = true
+		sub.ExpectNothing(time.Second)
+		store.set(nil, nil)
+		close(gate)
+		require.Equal(t, id, mqtttest.Expect[*packets.PubRel](sub).PacketID)
+	})
+}
+
 // TestPubRecsThatWaitAreBounded: a client that sends PUBRECs faster than the store takes them is not read from, and gets its PUBRELs in order [MQTT-4.6.0-4].
 func TestPubRecsThatWaitAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

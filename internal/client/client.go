@@ -303,6 +303,9 @@ func (l *link) connect(ctx context.Context, p *packets.Connect) error {
 		Version: c.cfg.Version, ReceiveMaximum: int(ack.Properties.ReceiveMaximum.Or(65535)),
 		MaximumPacketSize: int(ack.Properties.MaximumPacketSize.Or(0)), TopicAliasMaximum: min(ack.Properties.TopicAliasMaximum.Or(0), 64),
 	})
+	for _, id := range c.s.Released() {
+		l.out.Append(packets.AppendAck(nil, packets.TypePubRel, c.cfg.Version, id, packets.Success))
+	}
 	c.s.Pump(&l.out, time.Now().UnixNano())
 	return nil
 }

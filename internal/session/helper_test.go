@@ -61,6 +61,9 @@ func (d *desk) attach(c Conn) {
 	}
 	d.v = c.Version
 	d.s.Attach(c)
+	for _, id := range d.s.Released() {
+		d.out.Append(packets.AppendAck(nil, packets.TypePubRel, c.Version, id, packets.Success))
+	}
 	d.pump()
 }
 

@@ -118,7 +118,6 @@ func (m *model) pump(t *rapid.T) {
 			continue
 		}
 		if e.state == Released {
-			require.Equal(t, e.id, next().(*packets.PubRel).PacketID)
 			e.dealt = true
 			continue
 		}
@@ -335,10 +334,15 @@ func (m *model) connect(t *rapid.T) {
 		m.conn.TopicAliasMaximum = rapid.SampledFrom([]uint16{0, 1, 10}).Draw(t, "topic alias maximum")
 	}
 	m.on, m.outLen, m.aliases, m.v = true, 0, make(map[uint16]string), m.conn.Version
+	var released []uint16
 	for _, e := range m.queue {
 		e.dealt, e.counted = false, false
+		if e.state == Released {
+			released = append(released, e.id)
+		}
 	}
 	m.s.Attach(m.conn)
+	require.Equal(t, released, m.s.Released())
 }
 
 func (m *model) withdraw(t *rapid.T) {

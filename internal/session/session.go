@@ -144,6 +144,17 @@ func (s *Session) Attach(c Conn) {
 	}
 }
 
+// Released returns the identifiers of the messages that wait for PUBCOMP, in order. Their PUBRELs are
+// to be sent again on a new connection [MQTT-4.4.0-1], once it is certain that their PUBRECs are kept.
+func (s *Session) Released() (ids []uint16) {
+	for i := range s.sent {
+		if e := s.out.at(i); e.State == Released {
+			ids = append(ids, e.PacketID)
+		}
+	}
+	return ids
+}
+
 // Detach ends the connection.
 func (s *Session) Detach() {
 	s.attached = false
@@ -259,11 +270,7 @@ func (s *Session) Pump(out *outbox.Buffer, now int64) {
 	for s.attached && s.next < s.out.n {
 		e := s.out.at(s.next)
 		switch e.State {
-		case Done:
-			s.next++
-			continue
-		case Released: // resumed
-			out.Commit(packets.AppendAck(out.Reserve(8), packets.TypePubRel, s.conn.Version, e.PacketID, packets.Success))
+		case Done, Released: // see Released
 			s.next++
 			continue
 		}

@@ -65,7 +65,7 @@ func TestResend(t *testing.T) {
 	for range 3 {
 		d.detach()
 		d.attach(Conn{})
-		d.expect("0+", "rel 2", "3+", "4+")
+		d.expect("rel 2", "0+", "3+", "4+")
 	}
 	d.s.PubAck(1, 0)
 	d.detach()
