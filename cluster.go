@@ -150,7 +150,8 @@ type StateMachine interface {
 
 	// Receive takes a batch that node forwarded. It is called in the order of the Forward calls, by one goroutine per
 	// node. It calls accepted once, perhaps later and on another goroutine: nil when every matching session has the batch's
-	// messages. batch belongs to the state machine.
+	// messages. It does not call it for a batch that it has not accepted when the cluster gives this node up, or when the
+	// node leaves: that fails with ErrNodeLost at its sender. batch belongs to the state machine.
 	Receive(node string, batch []byte, accepted func(error))
 
 	// Serve answers a Call. It is called concurrently.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -116,7 +117,7 @@ func TestRefusedMessageMayComeAgain(t *testing.T) {
 // its connection, cleared away: whoever claims the client next is told where it is connected.
 func TestEndOfAnInheritedSessionReleasesNobody(t *testing.T) {
 	for name, claimedBy := range map[string]string{"claimed here": "self", "claimed elsewhere": "other", "not claimed": ""} {
-		t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			n := newSending(t, "other")
 			var proposed [][]byte
 			n.c = proposing{n.c.(idle), &proposed}
@@ -124,12 +125,13 @@ func TestEndOfAnInheritedSessionReleasesNobody(t *testing.T) {
 			s := n.makeInherited(&inherited{id: "client", kept: &keptSession{}, owner: *n.state.owners["client"]})
 			s.adoptionEnds()
 			s.end()
+			synctest.Wait() // its time is over as well
 			for _, cmd := range proposed {
 				if cmd[1] == cmdRelease {
 					(*stateMachine)(n.clusterNode).Apply(1, "self", cmd)
 				}
 			}
-			require.Equal(t, claimedBy != "", n.state.owner("client") != nil)
+			require.Equal(t, claimedBy != "", n.state.owner("client") != nil, name)
 		})
 	}
 }

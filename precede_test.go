@@ -75,6 +75,51 @@ func TestWhatIsSentAfterTheLossAndCameBack(t *testing.T) {
 	require.Equal(t, []uint64{2}, numbers(m))
 }
 
+// Guarantees 5 and 8: a node that is given up before it has accepted what it was sent does not
+// answer. Its sender sends that to the heirs, in order with what the node has not looked at; had it
+// been refused, its publisher would send it again, behind the rest.
+func TestNodeThatIsGivenUpAnswersNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		happens func(n *sending)
+		answers bool
+	}{
+		"given up": {func(n *sending) { (*stateMachine)(n.clusterNode).NodeDown(7, n.self, "x") }, false},
+		"given up, and back": {func(n *sending) {
+			(*stateMachine)(n.clusterNode).NodeDown(7, n.self, "x")
+			n.up.Store(true)
+			n.state.enter("self", member{since: 8})
+		}, false},
+		"it cannot keep it": {func(*sending) {}, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newSending(t, "x")
+			p := proposals{n.c.(idle), new([]proposed)}
+			n.c = p
+			n.state.owners["m"] = &owner{node: "self", home: "self", epoch: 3}
+			m := n.member("m", "t")
+			m.expiry = 60
+			m.setDurable(true)
+			n.step(5)
+			var answers []error
+			r := &routing{p: &packets.Publish{TopicName: "t", QoS: 1}, id: msgID{Origin: 4, Number: 1}, publisher: "p"}
+			b := appendForward(newBatch(), r, nil)
+			stampBatch(b, 5)
+			(*stateMachine)(n.clusterNode).Receive("x", b, func(err error) { answers = append(answers, err) })
+			n.b.journal.replication.propose()
+			require.Empty(t, answers, name)
+			require.NotEmpty(t, *p.made)
+			tc.happens(n)
+			for _, made := range *p.made {
+				made.done(nil, ErrNotReplicated)
+			}
+			synctest.Wait()
+			require.Len(t, answers, map[bool]int{true: 1}[tc.answers], name)
+			n.cancel()
+			n.wg.Wait()
+		})
+	}
+}
+
 // stepOf returns the step that a batch was stamped with.
 func stepOf(b []byte) uint64 { return binary.BigEndian.Uint64(b[1:]) }
 

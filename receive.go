@@ -18,9 +18,10 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		return
 	}
 	whole := newAcceptance()
+	step := r.Fixed64()
 	whole.then = func(code packets.ReasonCode) {
-		if code.IsError() && n.leaving.Load() {
-			return // the cluster hears in a moment that this node is gone, and what it has not accepted goes to its heir
+		if code.IsError() && (n.leaving.Load() || n.wasGivenUpSince(step)) {
+			return
 		}
 		if code.IsError() {
 			accepted(&Error{ReasonCode: code})
@@ -29,7 +30,6 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		accepted(nil)
 	}
 	// The sender may know of sessions that this node has been given and has not made yet.
-	step := r.Fixed64()
 	if err := n.adoptions.awaitStep(n.life, step); err != nil {
 		if n.leaving.Load() {
 			return
@@ -37,8 +37,10 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		accepted(err)
 		return
 	}
-	// What was sent here before the cluster gave this node up has been sent elsewhere since.
-	if !n.state.current(node, step) || !n.state.current(n.self.Name, step) {
+	if n.wasGivenUpSince(step) {
+		return
+	}
+	if !n.state.current(node, step) {
 		accepted(errGivenUp)
 		return
 	}
@@ -49,7 +51,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		n.receiveOne(sc, r, whole, step)
 	}
 	n.gate.leave(gate)
-	if n.tenure.Load() != tenure && (!n.up.Load() || !n.state.current(n.self.Name, step)) {
+	if n.tenure.Load() != tenure && n.wasGivenUpSince(step) {
 		whole.add() // what has been given to sessions here may not be theirs any more
 		whole.finish(packets.ServerUnavailable)
 	}
@@ -60,7 +62,16 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 	whole.finish(packets.Success)
 }
 
-// errGivenUp refuses what a node sent, or was sent, before the cluster gave it up.
+// wasGivenUpSince reports whether the cluster has given this node up since another one had taken
+// a step. What that one sent here until then, and this node has not accepted, is not answered. Its
+// sender, too, hears of the loss, perhaps later, and sends everything without an answer to this
+// node's heirs, in order. A refusal would take one message out of that order: its publisher would
+// send it again behind those that went to the heirs.
+func (n *clusterNode) wasGivenUpSince(step uint64) bool {
+	return !n.up.Load() || !n.state.current(n.self.Name, step)
+}
+
+// errGivenUp refuses what a node sent before the cluster gave it up.
 var errGivenUp = &Error{ReasonCode: packets.ServerUnavailable, Reason: "the node was given up by its cluster", Err: ErrNotServing}
 
 // forwarded is one message from another node. It refers to the batch.
