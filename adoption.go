@@ -52,6 +52,8 @@ type adoptions struct {
 	mu    sync.Mutex
 	queue []*adoption
 	busy  bool
+	// making is the step of which the sessions are being made, 0 if they have been.
+	making uint64
 	// ending is set while what is held is delivered after the last step: then nothing is waited for any more.
 	ending bool
 	held   []heldMessage
@@ -128,6 +130,29 @@ func (q *adoptions) until(ctx context.Context, enough func() bool) error {
 	}
 }
 
+// made returns the last step up to which this node has made all the sessions it was given, though
+// what came for them may not have been delivered yet.
+func (q *adoptions) made() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.making != 0 {
+		return q.making - 1
+	}
+	for _, a := range q.queue {
+		if !a.discard {
+			return a.index - 1
+		}
+	}
+	return q.taken.Load()
+}
+
+// haveMade notes that the sessions of the present step are made.
+func (q *adoptions) haveMade() {
+	q.mu.Lock()
+	q.making = 0
+	q.mu.Unlock()
+}
+
 // run carries out the steps until the node stops.
 func (q *adoptions) run() {
 	for {
@@ -135,6 +160,7 @@ func (q *adoptions) run() {
 		var a *adoption
 		if len(q.queue) > 0 {
 			a, q.queue, q.busy = q.queue[0], q.queue[1:], true
+			q.making = a.index
 		}
 		q.mu.Unlock()
 		if a == nil {
@@ -190,6 +216,7 @@ func (n *clusterNode) adopt(a *adoption) {
 	for i := range a.sessions {
 		made = append(made, n.makeInherited(&a.sessions[i]))
 	}
+	n.adoptions.haveMade()
 	if a.lost != n.self.Name {
 		// What this node had sent there is held now, in front of what comes from here on.
 		_ = n.peer(a.lost).drain(n.life)
@@ -288,56 +315,6 @@ func (s *session) adoptionEnds() {
 	if s.conn == nil {
 		s.startExpiry(max(0, s.left()))
 	}
-}
-
-// rerouteTime is how long after the loss of a node messages may come that were on their way there. It is a matter of moments: every node sends them
-// on when it hears of the loss.
-const rerouteTime = time.Minute
-
-// inherit remembers a message that the session had when it was adopted: should it come from another node, too, the client may have completed it
-// by then, and the session not know it any more. The caller holds s.mu, or has the session alone.
-func (s *session) inherit(id msgID) {
-	if s.had == nil {
-		s.had = make(map[msgID]struct{})
-		s.hadUntil = s.b.now().Add(rerouteTime).UnixNano()
-		s.b.cluster.hads.add(s)
-	}
-	s.had[id] = struct{}{}
-}
-
-// stream is what one publisher sent by one node. A node gets it in order.
-type stream struct {
-	origin    uint64
-	publisher string
-}
-
-// hadUpTo notes an entry that the lost node had put into the session: it had dealt with everything before that in the same stream. What is not here of that
-// has been completed, or came before the subscription that it matches now. A retained message tells nothing: it is sent for a SUBSCRIBE, whenever that comes.
-// The caller has the session alone.
-func (s *session) hadUpTo(e *core.Entry) {
-	m := e.Msg
-	if e.Share != "" || e.Retain || m.Publisher == "" {
-		return
-	}
-	if s.upTo == nil {
-		s.upTo = make(map[stream]uint64)
-	}
-	k := stream{m.ID.Origin, m.Publisher}
-	s.upTo[k] = max(s.upTo[k], m.ID.Number)
-}
-
-// passedBy reports whether the lost node had dealt with a message that was on its way to it. The caller holds s.mu.
-func (s *session) passedBy(m *core.Message) bool {
-	return m.Publisher != "" && m.ID.Number <= s.upTo[stream{m.ID.Origin, m.Publisher}]
-}
-
-// hadBefore reports whether an adopted session has had a message: by way of a lost node, or from whoever had sent it there. The caller holds s.mu.
-func (s *session) hadBefore(r *routing, e *core.Entry) bool {
-	_, had := s.had[e.Msg.ID]
-	if r.inherited == 0 {
-		return had && e.Share == ""
-	}
-	return had || s.passedBy(e.Msg) || s.core.Has(e.Msg.ID)
 }
 
 // discardAll lets go of all sessions, after the cluster has given this node up: they are their heirs' now.

@@ -76,7 +76,7 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 		}
 		for name, m := range up {
 			b := codec.AppendUint(codec.AppendString([]byte{snapUp}, name), m.since)
-			s.put(codec.AppendString(b, m.reference))
+			s.put(codec.AppendUint(codec.AppendString(b, m.reference), m.inherited))
 		}
 		s.put(common.append([]byte{snapCommon}))
 		enc := &changeEncoder{msgs: make(map[*core.Message]uint64)}
@@ -211,7 +211,10 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.heirs[name] = h
 		a.mu.Unlock()
 	case snapUp:
-		name, m := r.String(), member{r.Uint(), r.String()}
+		name, m := r.String(), member{since: r.Uint(), reference: r.String()}
+		if r.More() { // not so before this was noted
+			m.inherited = r.Uint()
+		}
 		a.mu.Lock()
 		a.up[name] = m
 		a.mu.Unlock()

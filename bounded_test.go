@@ -127,7 +127,7 @@ func TestNamesOfReplacedNodesAreForgotten(t *testing.T) {
 		for i := range 4 * heirsKept {
 			node := Node{Name: fmt.Sprint("pod-", i)}
 			sm.NodeUp(index, node)
-			_, err := sm.Apply(index+1, node.Name, members{all: 1}.append(append(command(cmdRoutes), "\x01t"...))), error(nil)
+			_, err := sm.Apply(index+1, node.Name, members{all: 1}.append(append(routesCommand(index), "\x01t"...))), error(nil)
 			require.NoError(t, err)
 			n.publish(node.Name, "m")
 			for _, sent := range n.take() {

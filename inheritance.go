@@ -89,6 +89,7 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	}
 	mine := a.lose(index, lost, e)
 	heirs := e.heirs()
+	a.noteInherited(index, heirs)
 	a.heirs[lost] = heir{heirs, index}
 	a.forgetOldHeirs()
 	a.mu.Unlock()
@@ -114,6 +115,16 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 		}
 	}
 	n.step(index)
+}
+
+// noteInherited notes the step in which nodes have got sessions. The caller holds a.mu.
+func (a *agreed) noteInherited(index uint64, heirs []string) {
+	for _, name := range heirs {
+		if m, up := a.up[name]; up {
+			m.inherited = index
+			a.up[name] = m
+		}
+	}
 }
 
 // heirsKept is of how many lost nodes it is remembered who their heirs are, besides those that have come back: of those that were lost last. It is many
@@ -172,6 +183,7 @@ func (n *clusterNode) rejoin(index uint64, node string) {
 	a := &n.state
 	a.mu.Lock()
 	mine := a.lose(index, node, a.estateOf(node, node))
+	a.noteInherited(index, []string{node})
 	a.mu.Unlock()
 	if len(mine) > 0 {
 		n.adoptions.add(&adoption{index: index, lost: node, sessions: mine, filters: slices.Collect(maps.Keys(a.countsOf(node)))})

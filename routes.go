@@ -191,7 +191,7 @@ func (l *localRoutes) announceOnce() (more bool, err error) {
 		l.mu.Unlock()
 		return false, nil
 	}
-	cmd, n := command(cmdRoutes), 0
+	cmd, n := routesCommand(l.n.adoptions.made()), 0
 	for n < len(l.queue) && len(cmd) < announcedAtOnce {
 		cmd = l.appendRoute(cmd, l.queue[n])
 		n++
@@ -201,9 +201,16 @@ func (l *localRoutes) announceOnce() (more bool, err error) {
 	upTo := l.seq - uint64(len(l.queue))
 	l.mu.Unlock()
 
-	_, err = l.n.c.Propose(l.n.life, cmd)
+	result, err := l.n.c.Propose(l.n.life, cmd)
 	if err == nil {
 		err = l.n.c.Barrier(l.n.life)
+	}
+	if left, _ := result.([]string); len(left) > 0 {
+		l.n.wg.Go(func() {
+			if l.n.adoptions.await(l.n.life) == nil {
+				l.touchThese(left)
+			}
+		})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

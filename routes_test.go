@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shoalmq/shoal/internal/codec"
 )
 
 // scribe is a cluster that takes routes down, unless it is told to fail, a second each.
@@ -21,6 +24,7 @@ type scribe struct {
 	fail     bool
 	announce []map[string]bool // by filter, whether there are subscribers
 	sizes    []int
+	leave    []string // what is not taken down the first time
 }
 
 func (*scribe) Self() (Node, error) { return Node{Name: "self"}, nil }
@@ -38,12 +42,15 @@ func (s *scribe) Propose(_ context.Context, cmd []byte) (any, error) {
 		return nil, errors.New("not routes")
 	}
 	said := make(map[string]bool)
+	r.Uint()
 	for r.More() {
 		filter, m := r.String(), readMembers(r)
 		said[filter] = m.all > 0
 	}
 	s.announce = append(s.announce, said)
-	return nil, r.Err()
+	left := s.leave
+	s.leave = nil
+	return left, r.Err()
 }
 
 func (s *scribe) failing(fail bool) {
@@ -139,4 +146,84 @@ func TestRoutesWaitWhileThereIsProgress(t *testing.T) {
 		require.False(t, known["b"])
 		require.Empty(t, l.changed)
 	})
+}
+
+// TestRoutesOfInheritedSessionsStayUntilTheirHeirHasThem holds guarantee 1 where a node that has just
+// inherited sessions had announced, before it knew of that, that it has no subscribers any more.
+func TestRoutesOfInheritedSessionsStayUntilTheirHeirHasThem(t *testing.T) {
+	const group = "$share/g/t"
+	one := members{all: 1, online: 1}
+	routes := func(step uint64, m members) []byte {
+		cmd := routesCommand(step)
+		for _, filter := range []string{"t", group, "of others"} {
+			cmd = m.append(codec.AppendString(cmd, filter))
+		}
+		return cmd
+	}
+	for name, restored := range map[string]bool{"from the log": false, "from a snapshot": true} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t, "x", "y")
+			sm := (*stateMachine)(n.clusterNode)
+			id := ""
+			for heirs := (&estate{spread: []string{"self", "x"}}); heirs.heirOf(id) != "x"; {
+				id += "i"
+			}
+			kept := n.state.keep(id)
+			kept.expiry, kept.subs = 60, map[string][]byte{"t": {}, group: {}}
+			n.state.owners[id] = &owner{node: "y", home: "y", epoch: 1}
+			n.state.setRoute("x", "of others", one)
+			sm.NodeDown(9, Node{Name: "y"}, "x")
+			if restored {
+				write, err := sm.Snapshot()
+				require.NoError(t, err)
+				var b bytes.Buffer
+				require.NoError(t, write(&b))
+				n = newSending(t)
+				sm = (*stateMachine)(n.clusterNode)
+				require.NoError(t, sm.Restore(&b))
+			}
+			require.ElementsMatch(t, []string{"t", group, "of others"}, sm.Apply(10, "x", routes(8, members{})))
+			require.True(t, n.state.hasRoute("x", "t"))
+			require.True(t, n.state.hasRoute("x", group))
+			require.Empty(t, sm.Apply(11, "x", routesCommand(8)))
+			require.Empty(t, sm.Apply(12, "x", one.append(codec.AppendString(routesCommand(8), "new"))))
+			require.True(t, n.state.hasRoute("x", "new"), "what comes is true at once")
+			require.Empty(t, sm.Apply(13, "x", routes(9, members{})))
+			require.False(t, n.state.hasRoute("x", "t"))
+			require.False(t, n.state.hasRoute("x", group))
+		})
+	}
+}
+
+// TestRoutesThatWereLeftAreAnnouncedAgain holds that the others know in the end what there is.
+func TestRoutesThatWereLeftAreAnnouncedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, s := announcing(t)
+		s.leave = []string{"gone"}
+		l.add(&subscription{filter: "gone"})
+		l.remove(&subscription{filter: "gone"})
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		require.Equal(t, []map[string]bool{{"gone": false}, {"gone": false}}, s.announce)
+	})
+}
+
+// TestAnnouncementsTellWhatInheritedSessionsTheyCount holds that a node says it counts the sessions of
+// a step when it has made them.
+func TestAnnouncementsTellWhatInheritedSessionsTheyCount(t *testing.T) {
+	n := newAgreed(t).n
+	q := &n.adoptions
+	q.reach(4)
+	require.EqualValues(t, 4, q.made())
+	q.add(&adoption{discard: true}, &adoption{index: 7}, &adoption{index: 9})
+	require.EqualValues(t, 6, q.made())
+	q.reach(9)
+	require.EqualValues(t, 6, q.made())
+	q.queue, q.making = q.queue[2:], 7
+	require.EqualValues(t, 6, q.made())
+	q.haveMade()
+	require.EqualValues(t, 8, q.made())
+	q.queue = nil
+	require.EqualValues(t, 9, q.made())
 }

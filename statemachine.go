@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/topics"
 )
@@ -39,6 +38,8 @@ type agreed struct {
 type member struct {
 	since     uint64
 	reference string // the node's ServerReference
+	// inherited is the last step in which it got sessions of a lost node, or its own anew.
+	inherited uint64
 }
 
 // heir is where the sessions of a node went when it was last lost.
@@ -153,12 +154,7 @@ func (sm *stateMachine) Apply(index uint64, node string, cmd []byte) any {
 	kind := r.Byte()
 	switch kind {
 	case cmdRoutes:
-		for r.More() {
-			filter, m := r.String(), readMembers(r)
-			if r.Err() == nil {
-				a.setRoute(node, filter, m)
-			}
-		}
+		return a.applyRoutes(node, r)
 	case cmdClaim:
 		return a.claim(node, r)
 	case cmdMoved:
@@ -207,91 +203,6 @@ func (n *clusterNode) applyRetained(m *core.Message) {
 	})
 }
 
-func (m members) append(b []byte) []byte {
-	return codec.AppendUint(codec.AppendUint(codec.AppendUint(b, uint64(m.all)), uint64(m.online)), uint64(m.keep))
-}
-
-func readMembers(r *codec.Reader) members {
-	return members{int(r.Uint32()), int(r.Uint32()), int(r.Uint32())}
-}
-
-// setRoute makes a node's route what it says it is.
-func (a *agreed) setRoute(node, filter string, m members) {
-	rt := &route{node: node, filter: filter, members: m}
-	if isShare(filter) {
-		s, ok, err := topics.ParseShare(filter)
-		if !ok || err != nil {
-			return
-		}
-		rt.group, rt.filter = filter, s.Filter
-	}
-	if node != a.n.self.Name {
-		rt.peer = a.n.peer(node)
-	}
-	index := a.routes.Load()
-	a.mu.Lock()
-	old := a.nodes[node][filter]
-	switch {
-	case m.all == 0:
-		delete(a.nodes[node], filter)
-		if rt.group != "" {
-			a.dropShare(rt)
-		}
-	default:
-		if a.nodes[node] == nil {
-			a.nodes[node] = make(map[string]*route)
-		}
-		a.nodes[node][filter] = rt
-		if rt.group != "" {
-			if a.shares[rt.group] == nil {
-				a.shares[rt.group] = make(map[string]*route)
-			}
-			a.shares[rt.group][node] = rt
-		}
-	}
-	a.mu.Unlock()
-	if node == a.n.self.Name {
-		return // this node looks into its own index
-	}
-	switch {
-	case m.all == 0 && old != nil:
-		index.Remove(old.filter, old)
-	case m.all == 0:
-	case old != nil:
-		index.Replace(rt.filter, old, rt)
-	default:
-		index.Add(rt.filter, rt)
-	}
-}
-
-// dropShare forgets a node's part of a group. The caller holds a.mu.
-func (a *agreed) dropShare(rt *route) {
-	m := a.shares[rt.group]
-	delete(m, rt.node)
-	if len(m) == 0 {
-		delete(a.shares, rt.group)
-	}
-}
-
-// forget removes all routes of a node.
-func (a *agreed) forget(node string) {
-	index := a.routes.Load()
-	a.mu.Lock()
-	routes := a.nodes[node]
-	delete(a.nodes, node)
-	for _, rt := range routes {
-		if rt.group != "" {
-			a.dropShare(rt)
-		}
-	}
-	a.mu.Unlock()
-	for _, rt := range routes {
-		if node != a.n.self.Name {
-			index.Remove(rt.filter, rt)
-		}
-	}
-}
-
 // Admits implements StateMachine.
 func (sm *stateMachine) Admits(node Node) error {
 	a := &sm.state
@@ -320,7 +231,7 @@ func (sm *stateMachine) NodeUp(index uint64, node Node) {
 		n.announced.Store(false)
 	}
 	n.state.agreeOnSessions(node.Attributes[AttributeSessions])
-	if n.state.enter(node.Name, member{index, node.ServerReference}) {
+	if n.state.enter(node.Name, member{since: index, reference: node.ServerReference}) {
 		n.inherit(index, node.Name, node.Name) // of its earlier incarnation
 	} else {
 		n.rejoin(index, node.Name)
