@@ -136,27 +136,27 @@ func (f forwardedBatch) payloads(t *testing.T) (list []string) {
 // The sessions of a lost node are with its heir, or with the heir of that, if it was lost after it had them.
 func TestHeirs(t *testing.T) {
 	for name, c := range map[string]struct {
-		heirs map[string]heir
+		heirs map[string][]loss
 		up    string
 		want  string
 	}{
-		"nobody was lost":                    {map[string]heir{}, "a b c", ""},
-		"one was":                            {map[string]heir{"a": {[]string{"b"}, 5}}, "b c", "b"},
-		"its heir was lost later":            {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"c"}, 6}}, "c", "c"},
-		"its heir was lost later, and back":  {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"c"}, 6}}, "b c", "c"},
-		"its heir had been lost earlier":     {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"c"}, 4}}, "b c", "b"},
-		"they were each other's":             {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"a"}, 6}}, "a", "a"},
-		"its heir started again at once":     {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"b"}, 6}}, "b c", "b"},
-		"it started again at once":           {map[string]heir{"a": {[]string{"a"}, 5}}, "a b c", "a"},
-		"nobody is left":                     {map[string]heir{"a": {[]string{"b"}, 5}, "b": {[]string{"a"}, 6}}, "", ""},
-		"there was nobody to be its heir":    {map[string]heir{"a": {[]string{"a"}, 5}}, "", ""},
-		"the last of a chain has itself":     {map[string]heir{"a": {[]string{"b"}, 1}, "b": {[]string{"c"}, 2}, "c": {[]string{"c"}, 3}}, "c", "c"},
-		"the chain ends with the youngest":   {map[string]heir{"a": {[]string{"b"}, 1}, "b": {[]string{"c"}, 2}, "c": {[]string{"a"}, 3}}, "a", "a"},
-		"an older link of a chain is passed": {map[string]heir{"a": {[]string{"b"}, 7}, "b": {[]string{"c"}, 8}, "c": {[]string{"a"}, 2}}, "a c", "c"},
-		"several":                            {map[string]heir{"a": {[]string{"b", "c"}, 5}}, "b c", "b c"},
-		"one of several was lost later":      {map[string]heir{"a": {[]string{"b", "c"}, 5}, "b": {[]string{"c", "d"}, 6}}, "c d", "c d"},
-		"one of several has no heir":         {map[string]heir{"a": {[]string{"b", "c"}, 5}, "b": {[]string{"b"}, 6}}, "c", ""},
-		"two of several, one after another":  {map[string]heir{"a": {[]string{"b", "c", "d"}, 5}, "b": {[]string{"c", "d"}, 6}, "c": {[]string{"d"}, 7}}, "d", "d"},
+		"nobody was lost":                    {map[string][]loss{}, "a b c", ""},
+		"one was":                            {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}}, "b c", "b"},
+		"its heir was lost later":            {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"c"}, index: 6}}}, "c", "c"},
+		"its heir was lost later, and back":  {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"c"}, index: 6}}}, "b c", "c"},
+		"its heir had been lost earlier":     {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"c"}, index: 4}}}, "b c", "b"},
+		"they were each other's":             {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"a"}, index: 6}}}, "a", "a"},
+		"its heir started again at once":     {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"b"}, index: 6}}}, "b c", "b"},
+		"it started again at once":           {map[string][]loss{"a": {{nodes: []string{"a"}, index: 5}}}, "a b c", "a"},
+		"nobody is left":                     {map[string][]loss{"a": {{nodes: []string{"b"}, index: 5}}, "b": {{nodes: []string{"a"}, index: 6}}}, "", ""},
+		"there was nobody to be its heir":    {map[string][]loss{"a": {{nodes: []string{"a"}, index: 5}}}, "", ""},
+		"the last of a chain has itself":     {map[string][]loss{"a": {{nodes: []string{"b"}, index: 1}}, "b": {{nodes: []string{"c"}, index: 2}}, "c": {{nodes: []string{"c"}, index: 3}}}, "c", "c"},
+		"the chain ends with the youngest":   {map[string][]loss{"a": {{nodes: []string{"b"}, index: 1}}, "b": {{nodes: []string{"c"}, index: 2}}, "c": {{nodes: []string{"a"}, index: 3}}}, "a", "a"},
+		"an older link of a chain is passed": {map[string][]loss{"a": {{nodes: []string{"b"}, index: 7}}, "b": {{nodes: []string{"c"}, index: 8}}, "c": {{nodes: []string{"a"}, index: 2}}}, "a c", "c"},
+		"several":                            {map[string][]loss{"a": {{nodes: []string{"b", "c"}, index: 5}}}, "b c", "b c"},
+		"one of several was lost later":      {map[string][]loss{"a": {{nodes: []string{"b", "c"}, index: 5}}, "b": {{nodes: []string{"c", "d"}, index: 6}}}, "c d", "c d"},
+		"one of several has no heir":         {map[string][]loss{"a": {{nodes: []string{"b", "c"}, index: 5}}, "b": {{nodes: []string{"b"}, index: 6}}}, "c", ""},
+		"two of several, one after another":  {map[string][]loss{"a": {{nodes: []string{"b", "c", "d"}, index: 5}}, "b": {{nodes: []string{"c", "d"}, index: 6}}, "c": {{nodes: []string{"d"}, index: 7}}}, "d", "d"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAgreed(t)
@@ -164,10 +164,10 @@ func TestHeirs(t *testing.T) {
 			for _, node := range strings.Fields(c.up) {
 				a.enter(node, member{})
 			}
-			got, index := a.heirsOf("a")
+			got, index := a.heirsOf("a", 0)
 			require.Equal(t, c.want, strings.Join(got, " "))
 			if len(got) > 0 {
-				require.Equal(t, c.heirs["a"].index, index)
+				require.Equal(t, c.heirs["a"][0].index, index)
 			}
 		})
 	}
@@ -276,7 +276,7 @@ func TestKeptSessionsInSnapshots(t *testing.T) {
 	a := newAgreed(t)
 	sm := (*stateMachine)(a.n)
 	a.owners["client"] = &owner{node: "a", home: "a", epoch: 3, settled: 2, since: 7, earlier: []uint64{4, 5}}
-	a.heirs["x"], a.step = heir{[]string{"a"}, 7}, 7
+	a.heirs["x"], a.step = []loss{{nodes: []string{"a"}, index: 7}}, 7
 	a.enter("a", member{})
 	a.keep("client").expiry = 60
 	a.kept["client"].setSubscription("f", []byte("encoded"))
@@ -600,10 +600,10 @@ func TestWhatComesBackStaysInOrder(t *testing.T) {
 		n.publish("x", "1")
 		n.publish("x", "2")
 		batches := n.take()
-		n.state.heirs["x"] = heir{[]string{"x"}, 9} // it was back at once
+		n.state.heirs["x"] = []loss{{nodes: []string{"x"}, index: 9}} // it was back at once
 		batches[0].fail()
 		n.state.mu.Lock()
-		n.state.heirs["x"] = heir{[]string{"y"}, 11} // and was lost again
+		n.state.heirs["x"] = []loss{{nodes: []string{"y"}, index: 11}} // and was lost again
 		n.state.mu.Unlock()
 		batches[1].fail()
 		time.Sleep(time.Second)

@@ -66,13 +66,10 @@ func (sm *stateMachine) Snapshot() (func(io.Writer) error, error) {
 		for _, b := range origins {
 			s.put(b)
 		}
-		for name, h := range heirs {
-			b := codec.AppendUint(codec.AppendString([]byte{snapHeir}, name), h.index)
-			b = codec.AppendUint(b, uint64(len(h.nodes)))
-			for _, node := range h.nodes {
-				b = codec.AppendString(b, node)
+		for name, losses := range heirs {
+			for _, l := range losses {
+				s.put(appendLoss([]byte{snapHeir}, name, &l))
 			}
-			s.put(b)
 		}
 		for name, m := range up {
 			b := codec.AppendUint(codec.AppendString([]byte{snapUp}, name), m.since)
@@ -203,12 +200,9 @@ func (a *agreed) restoreOne(b []byte, d *snapshotDecoder) error {
 		a.owners[id] = o
 		a.mu.Unlock()
 	case snapHeir:
-		name, h := r.String(), heir{index: r.Uint()}
-		for range r.Count() {
-			h.nodes = append(h.nodes, r.String())
-		}
+		name, l := readLoss(r)
 		a.mu.Lock()
-		a.heirs[name] = h
+		a.heirs[name] = append(a.heirs[name], l)
 		a.mu.Unlock()
 	case snapUp:
 		name, m := r.String(), member{since: r.Uint(), reference: r.String()}

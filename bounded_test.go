@@ -141,7 +141,7 @@ func TestNamesOfReplacedNodesAreForgotten(t *testing.T) {
 		require.Contains(t, n.state.heirs, fmt.Sprint("pod-", 4*heirsKept-1))
 		require.NotContains(t, n.state.heirs, fmt.Sprint("pod-", 3*heirsKept-1))
 		require.LessOrEqual(t, len(n.peers), heirsKept+2)
-		heirs, _ := n.state.heirsOf(fmt.Sprint("pod-", 3*heirsKept))
+		heirs, _ := n.state.heirsOf(fmt.Sprint("pod-", 3*heirsKept), 0)
 		require.NotEmpty(t, heirs)
 
 		write, err := sm.Snapshot()

@@ -64,6 +64,9 @@ func newBatch() []byte { return codec.AppendFixed64(newRecord(), 0) }
 // stampBatch puts the step into a batch; its version is one byte.
 func stampBatch(b []byte, step uint64) { binary.BigEndian.PutUint64(b[1:], step) }
 
+// stepOfBatch returns the step that stampBatch has put there.
+func stepOfBatch(b []byte) uint64 { return binary.BigEndian.Uint64(b[1:]) }
+
 // send is one node that the message goes to, and for which groups.
 type send struct {
 	peer   *peerQueue

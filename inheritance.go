@@ -90,8 +90,7 @@ func (n *clusterNode) inherit(index uint64, lost, adopter string) {
 	mine := a.lose(index, lost, e)
 	heirs := e.heirs()
 	a.noteInherited(index, heirs)
-	a.heirs[lost] = heir{heirs, index}
-	a.forgetOldHeirs()
+	a.noteLoss(lost, loss{nodes: heirs, index: index})
 	a.mu.Unlock()
 	if len(e.spread) == 0 {
 		e.routes[adopter] = a.countsOf(lost)
@@ -125,37 +124,6 @@ func (a *agreed) noteInherited(index uint64, heirs []string) {
 			a.up[name] = m
 		}
 	}
-}
-
-// heirsKept is of how many lost nodes it is remembered who their heirs are, besides those that have come back: of those that were lost last. It is many
-// more than may be lost while a message is on its way to one of them. Nodes that are replaced have ever new names.
-const heirsKept = 256
-
-// forgetOldHeirs keeps the heirs of the nodes that were lost last. All nodes come to the same. The caller holds a.mu.
-func (a *agreed) forgetOldHeirs() {
-	for {
-		oldest, gone := "", 0
-		for name, h := range a.heirs {
-			if a.isUp(name) {
-				continue
-			}
-			if gone++; oldest == "" || h.index < a.heirs[oldest].index {
-				oldest = name
-			}
-		}
-		if gone <= heirsKept {
-			return
-		}
-		delete(a.heirs, oldest)
-	}
-}
-
-// isForgotten reports whether a node does not take part, and was lost so long ago that nobody knows of it any more.
-func (a *agreed) isForgotten(node string) bool {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	_, known := a.heirs[node]
-	return !known && !a.isUp(node) && len(a.nodes[node]) == 0 && node != a.common.restorer
 }
 
 // step ends a step of the agreed order.
@@ -206,6 +174,11 @@ func (a *agreed) enter(node string, m member) (was bool) {
 	defer a.mu.Unlock()
 	_, was = a.up[node]
 	a.up[node] = m
+	if losses := a.heirs[node]; !was && len(losses) > 0 {
+		losses = slices.Clone(losses) // readers hold no lock while they look at them
+		losses[len(losses)-1].back = m.since
+		a.heirs[node] = losses
+	}
 	if a.common.keeper == "" || a.common.keeper == node {
 		a.common.keeper, a.common.keeps = node, m.since
 	}
@@ -240,62 +213,6 @@ func (a *agreed) current(node string, step uint64) bool {
 	defer a.mu.RUnlock()
 	m, up := a.up[node]
 	return up && step >= m.since
-}
-
-// heirsOf returns the nodes that have the sessions of a lost one now, in order, and the step in which they were inherited first. They have gone
-// further with each heir that was lost after it had them. If one of those has no heir that is there, nobody can say who has everything: there are none.
-func (a *agreed) heirsOf(lost string) (nodes []string, index uint64) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	h, known := a.heirs[lost]
-	if !known || !a.findHeirs(h, &nodes) {
-		return nil, 0
-	}
-	slices.Sort(nodes)
-	return slices.Compact(nodes), h.index
-}
-
-// isLostSince reports whether a node that was lost in a step has not come back since.
-func (a *agreed) isLostSince(node string, index uint64) bool {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return !a.isUp(node) && a.heirs[node].index == index
-}
-
-// lostHeirsOf returns the heirs of a lost node, and theirs, that were lost in turn, and the step in which it was lost itself.
-func (a *agreed) lostHeirsOf(lost string) (index uint64, names []string) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	var find func(h heir)
-	find = func(h heir) {
-		for _, name := range h.nodes {
-			if next, lostToo := a.heirs[name]; lostToo && next.index > h.index && !slices.Contains(names, name) {
-				names = append(names, name)
-				find(next)
-			}
-		}
-	}
-	h := a.heirs[lost]
-	find(h)
-	return h.index, names
-}
-
-// findHeirs is called with a.mu held. The steps grow along a chain, so that it ends.
-func (a *agreed) findHeirs(h heir, nodes *[]string) bool {
-	for _, name := range h.nodes {
-		next, lostToo := a.heirs[name]
-		switch {
-		case lostToo && next.index > h.index:
-			if !a.findHeirs(next, nodes) {
-				return false
-			}
-		case !a.isUp(name):
-			return false
-		default:
-			*nodes = append(*nodes, name)
-		}
-	}
-	return true
 }
 
 // bequeath gives an heir of a lost node the routes of what it got. It says soon which of them are right.

@@ -176,21 +176,22 @@ func (p *peerQueue) sendElsewhere() {
 		p.returned = p.returned[1:]
 		p.mu.Unlock()
 		p.n.repick(o.picks) // what it was to hand to a shared group goes to another member
-		p.awaitHeirs()
+		sent := stepOfBatch(o.buf)
+		p.awaitHeirs(sent)
 		paused = p.n.reroute(p.node, o, paused)
-		p.awaitHeirs()
+		p.awaitHeirs(sent)
 		p.settle(o)
 	}
 }
 
-// awaitHeirs waits until nothing is on its way to heirs that were lost in turn: what comes next goes to their heirs, and what was sent to them comes
-// there later.
-func (p *peerQueue) awaitHeirs() {
-	index, lost := p.n.state.lostHeirsOf(p.node)
+// awaitHeirs waits until nothing is on its way to those heirs that were lost in turn of what was sent in a step: what comes next goes to their heirs, and
+// what was sent to them comes there later.
+func (p *peerQueue) awaitHeirs(sent uint64) {
+	index, lost := p.n.state.lostHeirsOf(p.node, sent)
 	for _, name := range lost {
 		q := p.n.peer(name)
 		_ = q.await(p.n.life, func() bool {
-			now, _ := p.n.state.lostHeirsOf(p.node)
+			now, _ := p.n.state.lostHeirsOf(p.node, sent)
 			return q.done >= q.sent || now != index // the node itself may have come back and be lost again, and q's batches wait for those
 		})
 	}

@@ -1,7 +1,6 @@
 package shoal
 
 import (
-	"encoding/binary"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -120,9 +119,6 @@ func TestNodeThatIsGivenUpAnswersNothing(t *testing.T) {
 	}
 }
 
-// stepOf returns the step that a batch was stamped with.
-func stepOf(b []byte) uint64 { return binary.BigEndian.Uint64(b[1:]) }
-
 // What has gathered for the heir of a lost node leaves before the loss changes any route, and says so; what gathers from then on waits for what comes back.
 func TestHeirIsToldWhatPrecedesTheLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,13 +137,13 @@ func TestHeirIsToldWhatPrecedesTheLoss(t *testing.T) {
 		a.finish(packets.Success)
 		before := n.take()
 		require.Equal(t, []string{"2"}, n.accepted("y", before))
-		require.Equal(t, uint64(4), stepOf(before[0].buf))
+		require.Equal(t, uint64(4), stepOfBatch(before[0].buf))
 		n.publish("y", "3")
 		require.Empty(t, n.take())
 		toX[0].fail()
 		after := n.take()
 		require.Equal(t, []string{"1", "3"}, n.accepted("y", after))
-		require.Equal(t, uint64(9), stepOf(after[0].buf))
+		require.Equal(t, uint64(9), stepOfBatch(after[0].buf))
 		require.Equal(t, 3, n.acks)
 		n.cancel()
 		n.wg.Wait()

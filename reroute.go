@@ -15,14 +15,15 @@ func (rt *route) held() bool { return rt.peer == nil && rt.group == "" }
 // reroute sends what a lost node has not accepted to its heirs, for the sessions adopted from it. If the node is its own heir, it pauses for the link to it to
 // open, unless it has done so before; it returns whether it has.
 func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
-	heirs, step := n.state.heirsOf(lost)
+	stamp := stepOfBatch(o.buf)
+	heirs, step := n.state.heirsOf(lost, stamp)
 	if slices.Contains(heirs, lost) && !paused {
 		paused = true
 		select {
 		case <-time.After(reroutePause):
 		case <-n.life.Done():
 		}
-		heirs, step = n.state.heirsOf(lost)
+		heirs, step = n.state.heirsOf(lost, stamp)
 	}
 	if len(heirs) == 0 {
 		for _, a := range o.waits {
@@ -37,7 +38,7 @@ func (n *clusterNode) reroute(lost string, o *outgoing, paused bool) bool {
 		}
 		return paused
 	}
-	stamp := rd.Fixed64()
+	rd.Fixed64()
 	next := make([]outgoing, len(heirs))
 	sc := n.b.scratch()
 	defer sc.release()

@@ -21,7 +21,7 @@ type agreed struct {
 	shares map[string]map[string]*route // by "$share/name/filter", by node
 	owners map[string]*owner            // by ClientID
 	kept   map[string]*keptSession      // by ClientID
-	heirs  map[string]heir              // by lost node
+	heirs  map[string][]loss            // by node, the oldest first; no more than earlierLimit each
 	up     map[string]member            // nodes that take part
 	epoch  uint64                       // the last one given
 	step   uint64                       // the last in which nodes came or were lost
@@ -40,12 +40,6 @@ type member struct {
 	reference string // the node's ServerReference
 	// inherited is the last step in which it got sessions of a lost node, or its own anew.
 	inherited uint64
-}
-
-// heir is where the sessions of a node went when it was last lost.
-type heir struct {
-	nodes []string
-	index uint64 // when, in the agreed order
 }
 
 // route says that a node has subscribers for a filter. It is not changed; a new one takes its place.
@@ -111,7 +105,7 @@ func (a *agreed) reset() {
 	a.shares = make(map[string]map[string]*route)
 	a.owners = make(map[string]*owner)
 	a.kept = make(map[string]*keptSession)
-	a.heirs = make(map[string]heir)
+	a.heirs = make(map[string][]loss)
 	a.up = make(map[string]member)
 	a.waiting = nil
 	a.common = commonState{}

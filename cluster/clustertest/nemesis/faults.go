@@ -179,5 +179,14 @@ func (f *faults) recover() {
 	for i := range f.c.Nodes() {
 		f.c.AwaitServing(i)
 	}
+	if _, lossy := f.c.(Lossy); lossy { // a node that will be given up for it may not know yet
+		time.Sleep(noticed)
+		for i := range f.c.Nodes() {
+			f.c.AwaitServing(i)
+		}
+	}
 	f.rec.Calm()
 }
+
+// noticed is how long it takes at most until the loss of packets has had a node be given up.
+const noticed = 6 * time.Second
