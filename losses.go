@@ -66,6 +66,14 @@ func (a *agreed) lossOf(node string, sent uint64) (loss, bool) {
 	return loss{}, false
 }
 
+// indexOfLoss returns when that loss was, 0 if there was none.
+func (a *agreed) indexOfLoss(node string, sent uint64) uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	l, _ := a.lossOf(node, sent)
+	return l.index
+}
+
 // lossAfter returns the first loss of a node after a step. The caller holds a.mu.
 func (a *agreed) lossAfter(node string, index uint64) (loss, bool) {
 	for _, l := range a.heirs[node] {

@@ -3,6 +3,8 @@ package shoal
 import (
 	"bytes"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,4 +65,50 @@ func TestLossesOfANodeAreBounded(t *testing.T) {
 	}
 	require.Len(t, n.state.heirs["x"], earlierLimit)
 	require.EqualValues(t, 398, n.state.lastLoss("x"))
+}
+
+// TestLostNodesThatWereEachOthersHeirsDoNotWaitForEachOther holds that what came back from two nodes
+// that were heirs of each other gets to whoever has inherited from both.
+func TestLostNodesThatWereEachOthersHeirsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x", "y", "z")
+		n.step(4)
+		n.publish("x", "1")
+		n.publish("z", "2")
+		n.publish("x", "3")
+		sent := n.take()
+		sm := (*stateMachine)(n.clusterNode)
+		sm.NodeDown(9, Node{Name: "x"}, "z")
+		sm.NodeUp(15, Node{Name: "x"})
+		sm.NodeDown(18, Node{Name: "z"}, "x")
+		sm.NodeDown(20, Node{Name: "x"}, "y")
+		for _, f := range sent {
+			f.fail()
+		}
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"1", "2", "3"}, n.accepted("y", n.take()))
+		synctest.Wait()
+		require.Equal(t, 3, n.acks)
+		n.cancel()
+		n.wg.Wait()
+	})
+}
+
+// TestNodeThatBeganAnewTwiceDoesNotWaitForItself holds the same for a node that is its own heir.
+func TestNodeThatBeganAnewTwiceDoesNotWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x")
+		n.step(9)
+		n.publish("x", "1")
+		sent := n.take()
+		sm := (*stateMachine)(n.clusterNode)
+		sm.NodeUp(9, Node{Name: "x"})
+		sm.NodeUp(12, Node{Name: "x"})
+		sent[0].fail()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"1"}, n.accepted("x", n.take()))
+		n.cancel()
+		n.wg.Wait()
+	})
 }

@@ -22,6 +22,7 @@ type peerQueue struct {
 	holds       int           // lost nodes of which this is the heir: what is left of theirs goes first
 	returned    []*outgoing   // that the node, which was lost, has not accepted, in order
 	returning   bool          // they are being sent elsewhere
+	front       uint64        // the loss that the first of them has come back from, while returning
 }
 
 // outgoing is one batch on its way.
@@ -167,16 +168,18 @@ func (p *peerQueue) sendElsewhere() {
 	for paused := false; ; {
 		p.mu.Lock()
 		if len(p.returned) == 0 {
-			p.returned, p.returning = nil, false
+			p.returned, p.returning, p.front = nil, false, 0
 			p.mu.Unlock()
 			return
 		}
 		o := p.returned[0]
 		p.returned[0] = nil
 		p.returned = p.returned[1:]
+		sent := stepOfBatch(o.buf)
+		p.front = p.n.state.indexOfLoss(p.node, sent)
+		p.wakeWaiting()
 		p.mu.Unlock()
 		p.n.repick(o.picks) // what it was to hand to a shared group goes to another member
-		sent := stepOfBatch(o.buf)
 		p.awaitHeirs(sent)
 		paused = p.n.reroute(p.node, o, paused)
 		p.awaitHeirs(sent)
@@ -186,13 +189,21 @@ func (p *peerQueue) sendElsewhere() {
 
 // awaitHeirs waits until nothing is on its way to those heirs that were lost in turn of what was sent in a step: what comes next goes to their heirs, and
 // what was sent to them comes there later.
+//
+// Two nodes may have been each other's heirs, one after the other. What came back from the earlier loss waits for what came back from the later one,
+// and never the other way around.
 func (p *peerQueue) awaitHeirs(sent uint64) {
 	index, lost := p.n.state.lostHeirsOf(p.node, sent)
+	own := p.n.state.indexOfLoss(p.node, sent)
 	for _, name := range lost {
+		if name == p.node {
+			continue
+		}
 		q := p.n.peer(name)
 		_ = q.await(p.n.life, func() bool {
 			now, _ := p.n.state.lostHeirsOf(p.node, sent)
-			return q.done >= q.sent || now != index // the node itself may have come back and be lost again, and q's batches wait for those
+			return q.done >= q.sent || (q.front != 0 && q.front <= own) ||
+				now != index // the node itself may have come back and be lost again, and q's batches wait for those
 		})
 	}
 }
