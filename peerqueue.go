@@ -196,9 +196,6 @@ func (p *peerQueue) awaitHeirs(sent uint64) {
 	index, lost := p.n.state.lostHeirsOf(p.node, sent)
 	own := p.n.state.indexOfLoss(p.node, sent)
 	for _, name := range lost {
-		if name == p.node {
-			continue
-		}
 		q := p.n.peer(name)
 		_ = q.await(p.n.life, func() bool {
 			now, _ := p.n.state.lostHeirsOf(p.node, sent)
