@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -59,6 +60,27 @@ func TestWhatWasSentBeforeTheLossWasKnown(t *testing.T) {
 	n.receives(5, 3, 0)
 	require.Equal(t, []uint64{1, 2, 3}, numbers(adopted))
 	require.Equal(t, []uint64{2, 3}, numbers(own))
+}
+
+// A message of QoS 0 that was sent here and to the lost node comes to that node's sessions at most once, although it does not come back from there.
+func TestQoS0SentBeforeTheLossWasKnownComesNotAgain(t *testing.T) {
+	n := newSending(t, "x")
+	n.step(5)
+	m := n.adoptedAt(5, "adopted", "t")
+	one, other := net.Pipe()
+	defer func() { _, _ = one.Close(), other.Close() }()
+	m.conn = newConn(n.b, one, inProcess)
+	m.conn.writing = true // what leaves stays in the outbox
+	m.core.Attach(core.Conn{Version: packets.V5, ReceiveMaximum: 10})
+	receives := func(step, number uint64) int {
+		r := &routing{p: &packets.Publish{TopicName: "t"}, id: msgID{Origin: 4, Number: number}, publisher: "p"}
+		b := appendForward(newBatch(), r, nil)
+		stampBatch(b, step)
+		(*stateMachine)(n.clusterNode).Receive("x", b, func(err error) { require.NoError(t, err) })
+		return m.conn.out.Len()
+	}
+	require.Zero(t, receives(4, 1))
+	require.NotZero(t, receives(5, 2))
 }
 
 // Guarantee 3: what x had routed before it knew, and sends here when it has sent again what came back, was among that.

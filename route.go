@@ -144,8 +144,8 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 		return false // it has had the message by itself
 	}
 	qos = b.cfg.customs.outgoing(qos, r.qos()) // [MQTT-3.8.4-8]
-	if r.precedes(sub.s) && share == "" && qos > 0 {
-		return false
+	if r.precedes(sub.s) && share == "" {
+		return false // at QoS 0, too: the client may have had it by way of the lost node
 	}
 	if len(b.hooks.deliver) > 0 && !b.mayDeliver(sub, r.message(), r.nano) {
 		return false
