@@ -299,6 +299,7 @@ func (s *session) adoptionEnds() {
 	}
 	s.setDurable(true)
 	s.logMeta()
+	s.withdrawHandedBack()
 	if s.b.journal.common != nil && (s.doubtful || s.noting) {
 		s.b.journal.common.writeWhole(s) // with the doubt, and with what was not noted, for whoever inherits it next
 	}

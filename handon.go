@@ -56,6 +56,31 @@ func (s *session) handedOn(seq uint64, given bool) {
 	}
 }
 
+// withdrawHandedBack withdraws what an adopted session has twice of a group: what it had lent came back
+// to it, or was given to it anew, and its node was lost before the first was withdrawn. The first was
+// never sent at QoS 2. The caller holds s.mu.
+func (s *session) withdrawHandedBack() {
+	if s.shares == 0 {
+		return
+	}
+	type groupMessage struct {
+		id    msgID
+		share string
+	}
+	last := make(map[groupMessage]uint64)
+	s.core.Entries(func(e *core.Entry) {
+		if e.Share != "" {
+			last[groupMessage{e.Msg.ID, e.Share}] = e.Seq
+		}
+	})
+	twice := s.core.Lend(func(e *core.Entry) bool {
+		return e.Share != "" && shareable(e) && e.Seq < last[groupMessage{e.Msg.ID, e.Share}]
+	})
+	for i := range twice {
+		s.core.Given(twice[i].Seq)
+	}
+}
+
 // handOn routes entries to their groups again. It calls done for each, perhaps later and on another goroutine: given says that somebody has
 // it, at the durability of the message.
 func (b *Broker) handOn(list []core.Entry, done func(e *core.Entry, given bool)) {

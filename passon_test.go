@@ -285,6 +285,53 @@ func TestWhatTheLostNodeHadDealtWith(t *testing.T) {
 	}
 }
 
+// Guarantee 4: a member has lent a message of its group, and has been given it itself, and its node was lost before it withdrew the first one. Its heir has one,
+// and so has whoever inherits from that.
+func TestMemberThatWasGivenWhatItHadLentHasItOnce(t *testing.T) {
+	const group = "$share/g/t"
+	for name, tc := range map[string]struct {
+		first, second core.Entry
+		left          int
+	}{
+		"QoS 2":              {core.Entry{QoS: 2, State: core.Queued}, core.Entry{QoS: 2, State: core.Sent, PacketID: 7}, 1},
+		"QoS 1":              {core.Entry{QoS: 1, State: core.Sent, PacketID: 6}, core.Entry{QoS: 1, State: core.Queued}, 1},
+		"of another group":   {core.Entry{QoS: 2, State: core.Queued}, core.Entry{QoS: 2, State: core.Queued, Share: "$share/h/t"}, 2},
+		"its delivery began": {core.Entry{QoS: 2, State: core.Sent, PacketID: 6}, core.Entry{QoS: 2, State: core.Queued}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newSending(t)
+			var proposed [][]byte
+			n.c = proposing{n.c.(idle), &proposed}
+			n.state.owners["s"] = &owner{node: "self", home: "self", epoch: 3, settled: 3, since: 3}
+			kept := n.state.keep("s")
+			kept.expiry = 60
+			kept.subs = map[string][]byte{group: appendSubscription(nil, &subscription{filter: group, qos: 2, shared: true})}
+			for i, e := range []core.Entry{tc.first, tc.second} {
+				e.Seq, e.Msg = uint64(1+i), &core.Message{ID: msgID{Origin: 5, Number: 7}, Publisher: "p", TopicName: "t", QoS: 2}
+				if e.Share == "" {
+					e.Share = group
+				}
+				kept.add(e)
+			}
+			s := n.makeInherited(&inherited{id: "s", kept: kept.share(), owner: *n.state.owners["s"]})
+			s.adoptionEnds()
+			defer s.stopExpiry()
+			require.Equal(t, tc.left, s.core.Len())
+			n.b.journal.replication.propose()
+			for _, cmd := range proposed {
+				(*stateMachine)(n.clusterNode).Apply(9, "self", cmd)
+			}
+			live := 0
+			for i := range n.state.kept["s"].entries {
+				if n.state.kept["s"].entries[i].State != core.Done {
+					live++
+				}
+			}
+			require.Equal(t, tc.left, live)
+		})
+	}
+}
+
 // Guarantee 7: what a session here has handed on comes back when the node it went to is lost before it has it, though all nodes know that the group had it. What
 // the node was given at first does not: it is known then that one of the group has it.
 func TestHandedOnAndLost(t *testing.T) {
