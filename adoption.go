@@ -304,10 +304,10 @@ func (s *session) adoptionEnds() {
 		s.b.journal.common.writeWhole(s) // with the doubt, and with what was not noted, for whoever inherits it next
 	}
 	s.noting = false
-	for i, list := range [][]core.Entry{s.early, s.collected} {
+	for i, list := range [][]collected{s.early, s.collected} {
 		for _, e := range list {
 			if !s.core.Has(e.Msg.ID) && (i > 0 || !s.passedBy(e.Msg)) {
-				s.core.Push(e)
+				s.core.Push(e.Entry)
 				s.inherit(e.Msg.ID)
 			}
 		}

@@ -229,7 +229,7 @@ func TestMoveTellsHowFarTheSessionHadCome(t *testing.T) {
 	whole.Uint()
 	s := n.b.newSession("m")
 	s.enter(phaseGathering)
-	s.collected = []core.Entry{{Msg: &core.Message{ID: msgID{Origin: 1, Number: 9}, TopicName: "t", QoS: 1}, QoS: 1}}
+	s.collected = []collected{{Entry: core.Entry{Msg: &core.Message{ID: msgID{Origin: 1, Number: 9}, TopicName: "t", QoS: 1}, QoS: 1}}}
 	require.NoError(t, n.install(s, whole))
 	require.Equal(t, 4, s.core.Len())
 	require.ErrorIs(t, n.settleCommon(t.Context(), s, movedCommand{claimResult: claimResult{epoch: 9, home: "x"}, id: "m", what: movedWhole, expiry: 60}), errOutclaimed)

@@ -261,7 +261,7 @@ func (s *session) deliverQueued(sc *scratch, e core.Entry, filter string) (taken
 		sc.r.store = sc.r.store || s.keeps(&e) || s.phase.collects()
 		return true
 	}
-	return s.take(sc, e)
+	return s.take(sc, e, filter)
 }
 
 // admit reports whether the session's phase and the store admit the message. refused: the publisher is told that they do not. The caller
@@ -295,7 +295,7 @@ func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
 		return true // it had come here by a node that was lost before it could say so
 	}
 	e.Handed = e.Share != "" && r.groupsOnly
-	if r.origin != nil && !s.takesFirst(sc, e, filter) {
+	if r.origin != nil && s.phase != phaseGathering && !s.takesFirst(e, filter, r.origin, r) {
 		return true
 	}
 	if r.inherited != 0 || r.doubtful {
@@ -308,16 +308,16 @@ func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
 }
 
 // take puts the message where the phase has it. The caller holds s.mu.
-func (s *session) take(sc *scratch, e core.Entry) (taken bool) {
+func (s *session) take(sc *scratch, e core.Entry, filter string) (taken bool) {
 	r := &sc.r
 	if s.move != nil && r.durability != DurabilityMemory {
 		s.move.await(r)
 	}
 	if s.phase.collects() {
 		if r.inherited != 0 {
-			s.early = append(s.early, e)
+			s.early = append(s.early, collected{Entry: e})
 		} else {
-			s.collected = append(s.collected, e)
+			s.collected = append(s.collected, collected{Entry: e, filter: filter, origin: r.origin})
 		}
 		r.store = true // if it is being adopted, the journal waits for that
 		return true

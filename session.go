@@ -38,7 +38,7 @@ type session struct {
 	subs      map[string]*subscription
 	will      *will
 	timer     *time.Timer   // of expiry, while away
-	collected []core.Entry  // what has come while the phase collects
+	collected []collected   // what has come while the phase collects
 	leaving   *conn         // the last connection, until it has stopped
 	exchanged chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
 	shares    int           // shared subscriptions
@@ -48,7 +48,7 @@ type session struct {
 	adopted uint64
 	// adoptedEarlier are the steps in which lost nodes had it before, one after another.
 	adoptedEarlier []uint64
-	early          []core.Entry // what was on its way to the lost node
+	early          []collected // what was on its way to the lost node
 	// had holds the IDs of what the session had when it was adopted, until nothing can come that was on its way to the lost node.
 	had      map[msgID]struct{}
 	hadUntil int64 // Unix nanoseconds

@@ -339,9 +339,10 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 	if !s.enter(phaseSettling) {
 		return errOutclaimed
 	}
-	for _, e := range s.collected {
-		if _, twice := had[e.Msg.ID]; !twice {
-			s.core.Push(e)
+	for i := range s.collected {
+		c := &s.collected[i]
+		if _, twice := had[c.Msg.ID]; !twice && s.firstOf(c) {
+			s.core.Push(c.Entry)
 		}
 	}
 	s.collected = nil
