@@ -70,7 +70,8 @@ type clusterNode struct {
 	lonely  time.Time            // since when discovery sees no other node; zero while it does
 	wills   map[willKey]*will    // adopted
 	passing map[string][]passing // by shared group
-	lapsed  *time.Timer          // while there is no lease
+	givings map[passedKey]*giving
+	lapsed  *time.Timer // while there is no lease
 
 	life   context.Context
 	cancel context.CancelFunc
@@ -80,7 +81,7 @@ type clusterNode struct {
 func newClusterNode(b *Broker, c Cluster) *clusterNode {
 	n := &clusterNode{
 		b: b, c: c, changed: make(chan struct{}), peers: make(map[string]*peerQueue), live: make(map[string]Node), wills: make(map[willKey]*will),
-		passing: make(map[string][]passing),
+		passing: make(map[string][]passing), givings: make(map[passedKey]*giving),
 	}
 	n.self, _ = c.Self() // New has checked it
 	n.self.Attributes = maps.Clone(n.self.Attributes)

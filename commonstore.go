@@ -74,6 +74,14 @@ func (c *commonStore) await(a *acceptance, d Durability) {
 	c.agreed.await(a, d)
 }
 
+func (c *commonStore) awaitPatient(a *acceptance, d Durability) {
+	if d == DurabilityMemory {
+		return
+	}
+	c.log.awaitPatient(a)
+	c.agreed.await(a, d)
+}
+
 func (c *commonStore) enqueue(a *acceptance, d Durability) {
 	a.add()
 	c.log.enqueue(a)

@@ -98,6 +98,10 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 	r := &sc.r
 	qos := r.qos()
 	p.mu.Lock()
+	if o := p.batch; o != nil && o.patient != r.groupsOnly && p.holds == 0 { // nobody else waits for as long as the store of that node may fail
+		p.batch = nil
+		p.hand(o)
+	}
 	if qos == 0 && p.outstanding > peerDropQoS0 {
 		p.mu.Unlock()
 		p.n.b.drop(DroppedEvent{TopicName: strings.Clone(r.p.TopicName), Reason: DropPeerQueueFull})
@@ -105,7 +109,7 @@ func (p *peerQueue) send(sc *scratch, groups []string) {
 	}
 	first := p.batch == nil
 	if first {
-		p.batch = &outgoing{buf: newBatch()}
+		p.batch = &outgoing{buf: newBatch(), patient: r.groupsOnly}
 	}
 	o := p.batch
 	before := len(o.buf)

@@ -31,6 +31,8 @@ type sessionStore interface {
 
 	// await makes a wait until everything recorded so far is as durable as that, if it is not yet.
 	await(a *acceptance, d Durability)
+	// awaitPatient is await for what is not refused while the store fails: it waits until the store has it, however long that takes.
+	awaitPatient(a *acceptance, d Durability)
 	// enqueue has one of a's counts given back, always on another goroutine, when await would end.
 	enqueue(a *acceptance, d Durability)
 	// admit returns when there is room for more changes, or ctx ended.

@@ -55,6 +55,12 @@ func (o *ownStore) await(a *acceptance, d Durability) {
 	}
 }
 
+func (o *ownStore) awaitPatient(a *acceptance, d Durability) {
+	if d != DurabilityMemory {
+		o.log.awaitPatient(a)
+	}
+}
+
 func (o *ownStore) enqueue(a *acceptance, _ Durability) { o.log.enqueue(a) }
 
 func (o *ownStore) admit(ctx context.Context) { o.log.admit(ctx) }

@@ -23,6 +23,8 @@ type passing struct {
 	step  uint64    // of the agreed order, which this node had taken when it got the message
 	// doubtful: somebody of the group may have had it.
 	doubtful bool
+	// patient: whoever has sent it here hands on what the group had before, and is to hear for certain what became of it.
+	patient bool
 }
 
 const (
@@ -47,6 +49,7 @@ func (n *clusterNode) passLater(r *routing, group string) {
 	list, busy := n.passing[group]
 	n.passing[group] = append(list, passing{
 		msg: r.message(), group: group, wait: a, until: time.Now().Add(passPatience), step: n.adoptions.taken.Load(), doubtful: r.doubtful,
+		patient: r.groupsOnly,
 	})
 	n.mu.Unlock()
 	if !busy {
@@ -83,33 +86,67 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 		}
 		rt, leaving := n.state.pickNode(group, n.self.Name, m.QoS), false
 		if rt == nil || rt.members.online == 0 {
-			var taken bool
-			var code packets.ReasonCode
-			if taken, leaving, code = n.giveToGroup(n.life, m, group, p.doubtful); taken {
-				return code
+			var g *giving
+			if g, leaving = n.giveToGroup(passedKey{m.ID, group}, m, p.doubtful); g != nil {
+				return p.await(n.life, g)
 			}
 		}
 		switch {
 		case rt != nil:
-			if n.askToTake(rt.node, p) {
-				return packets.Success
+			if taken, code := n.passTo(rt.node, p); taken {
+				return code
 			}
 		case !leaving:
 			n.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: m.QoS, Reason: DropSessionEnded})
 			return packets.Success
 		}
-		if time.Now().After(p.until) {
+		if p.over() {
 			return packets.ServerUnavailable
 		}
-		select {
-		case <-time.After(passPause):
-		case <-n.life.Done():
+		n.passLull()
+	}
+}
+
+// over reports whether nobody tries to pass the message on any more.
+func (p *passing) over() bool { return !p.patient && time.Now().After(p.until) }
+
+// await returns what has become of the message, which a member here has got.
+func (p *passing) await(ctx context.Context, g *giving) packets.ReasonCode {
+	if !p.patient {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, p.until)
+		defer cancel()
+	}
+	return g.wait(ctx)
+}
+
+func (n *clusterNode) passLull() {
+	select {
+	case <-time.After(passPause):
+	case <-n.life.Done():
+	}
+}
+
+// passTo has a node give a message to a member of a group. While the node does not say what has become of it, nobody else is asked: a member there may
+// have it. taken: there is nothing more to be done, with that code.
+func (n *clusterNode) passTo(node string, p *passing) (taken bool, code packets.ReasonCode) {
+	for {
+		answered, taken := n.askToTake(node, p)
+		switch {
+		case answered:
+			return taken, packets.Success
+		case !n.isMember(node):
+			p.doubtful = true
+			return false, packets.Success
+		case p.over() || n.life.Err() != nil || !n.state.current(n.self.Name, p.step):
+			return true, packets.ServerUnavailable
 		}
+		n.passLull()
 	}
 }
 
 // askToTake asks a node to give a message to a member of a group.
-func (n *clusterNode) askToTake(node string, p *passing) bool {
+func (n *clusterNode) askToTake(node string, p *passing) (answered, taken bool) {
 	m := p.msg
 	ctx, cancel := context.WithTimeout(n.life, passTimeout)
 	defer cancel()
@@ -119,10 +156,14 @@ func (n *clusterNode) askToTake(node string, p *passing) bool {
 	b, err := n.c.Call(ctx, node, appendMessage(req, m))
 	if err != nil {
 		n.b.log.Debug("a message for a shared group was not passed on", "node", node, "topic", m.TopicName, "error", err)
-		return false
+		return false, false
 	}
 	r, err := openRecord(b)
-	return err == nil && r.Byte() == passTaken
+	if err != nil {
+		return false, false
+	}
+	taken = r.Byte() == passTaken
+	return r.Err() == nil, taken
 }
 
 // takePassed answers callPass.
@@ -139,17 +180,19 @@ func (n *clusterNode) takePassed(ctx context.Context, node string, r *codec.Read
 	if !n.state.current(node, from) || !n.state.current(n.self.Name, step) {
 		return nil, errGivenUp
 	}
-	if n.passed.has(passedKey{m.ID, group}) { // the answer was lost
+	key := passedKey{m.ID, group}
+	if n.passed.has(key) { // the answer was lost
 		return answer(passTaken), nil
 	}
-	taken, _, code := n.giveToGroup(ctx, m, group, doubtful)
-	switch {
-	case code.IsError():
-		return nil, fmt.Errorf("shoal: pass message on: %w", &Error{ReasonCode: code})
-	case !taken:
-		return answer(passNone), nil
+	g := n.givingOf(key)
+	if g == nil {
+		if g, _ = n.giveToGroup(key, m, doubtful); g == nil {
+			return answer(passNone), nil
+		}
 	}
-	n.passed.add(passedKey{m.ID, group})
+	if code := g.wait(ctx); code.IsError() {
+		return nil, fmt.Errorf("shoal: pass message on: %w", &Error{ReasonCode: code})
+	}
 	return answer(passTaken), nil
 }
 
@@ -174,37 +217,69 @@ func (n *clusterNode) wasAnswered(e *core.Entry) bool {
 	return n.answered.has(passedKey{e.Msg.ID, e.Share})
 }
 
-// giveToGroup gives a message to a member of a group on this node, and returns when it is kept. It reports whether there was one, or one that is on its
-// way to another node.
-func (n *clusterNode) giveToGroup(ctx context.Context, m *core.Message, name string, doubtful bool) (taken, leaving bool, code packets.ReasonCode) {
-	g := n.b.groups.get(name)
+// giving is a message that a member of a group here has got, and that is not certain to be kept yet: its store may fail for long.
+type giving struct {
+	done chan struct{}
+	code packets.ReasonCode
+}
+
+// wait returns what has become of it, or ServerUnavailable when ctx ends.
+func (g *giving) wait(ctx context.Context) packets.ReasonCode {
+	select {
+	case <-g.done:
+	case <-ctx.Done():
+		select {
+		case <-g.done:
+		default:
+			return packets.ServerUnavailable
+		}
+	}
+	return g.code
+}
+
+// givingOf returns the giving of a message that was passed on to this node before, or nil.
+func (n *clusterNode) givingOf(key passedKey) *giving {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.givings[key]
+}
+
+// giveToGroup gives a message to a member of a group on this node. It returns nil if there is none; leaving: there is one that is on its way to another node.
+func (n *clusterNode) giveToGroup(key passedKey, m *core.Message, doubtful bool) (given *giving, leaving bool) {
+	g := n.b.groups.get(key.group)
 	if g == nil {
-		return false, false, packets.Success
+		return nil, false
 	}
 	sc := n.b.scratch()
+	defer sc.release()
 	tenure := n.tenure.Load()
 	p := publishOfMessage(m)
 	r := &sc.r
 	r.again(&p, m, sc.nano)
 	r.origin, r.groupsOnly, r.doubtful = m.Origin, true, doubtful
-	taken = n.b.deliverShared(sc, g)
+	taken := n.b.deliverShared(sc, g)
 	n.b.awaitStored(r)
 	if n.tenure.Load() != tenure {
 		r.refuse(packets.ServerUnavailable) // it may have come to a session that is not this node's any more
 	}
-	a := r.wait
-	leaving = sc.leaving
-	sc.release()
-	if a == nil {
-		return taken, leaving, packets.Success
+	a := r.acceptance()
+	if !taken {
+		a.begin(func(packets.ReasonCode) {})
+		return nil, sc.leaving
 	}
-	done := make(chan packets.ReasonCode, 1)
-	a.then = func(code packets.ReasonCode) { done <- code }
-	a.finish(packets.Success)
-	select {
-	case code = <-done:
-		return taken, leaving, code
-	case <-ctx.Done():
-		return taken, leaving, packets.ServerUnavailable
-	}
+	given = &giving{done: make(chan struct{})}
+	n.mu.Lock()
+	n.givings[key] = given
+	n.mu.Unlock()
+	a.begin(func(code packets.ReasonCode) {
+		if !code.IsError() {
+			n.passed.add(key)
+		}
+		n.mu.Lock()
+		delete(n.givings, key)
+		n.mu.Unlock()
+		given.code = code
+		close(given.done)
+	})
+	return given, false
 }

@@ -1,6 +1,9 @@
 package shoal
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -369,4 +372,96 @@ func TestHandedOnAndLost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// calling is a cluster whose nodes answer as told. It notes who was asked.
+type calling struct {
+	Cluster
+	answer func(node string) ([]byte, error)
+	asked  *[]string
+}
+
+func (c calling) Call(_ context.Context, node string, _ []byte) ([]byte, error) {
+	*c.asked = append(*c.asked, node)
+	return c.answer(node)
+}
+
+// Guarantee 7: what is passed on to a node whose store fails is that node's until it says what has become of it, and comes to one member there.
+func TestPassedOnWhileTheStoreFails(t *testing.T) {
+	const group = "$share/g/t"
+	msg := &core.Message{ID: msgID{Origin: 4, Number: 2}, TopicName: "t", QoS: 1}
+	t.Run("to this node", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := newSending(t, "x")
+			var members []*session
+			for _, id := range []string{"m1", "m2"} {
+				m := n.member(id, group)
+				m.expiry, m.durable = 60, true
+				members = append(members, m)
+			}
+			log := newCommonLog(new(heldStore), n.b.log)
+			log.note = func([][]byte, *acceptance) {}
+			shareLog(n.clusterNode, log)
+			log.health.phase.Store(uint32(storeRefuses))
+			pass := func(limit time.Duration) ([]byte, error) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				req := codec.AppendUint(codec.AppendFixed64(request(callPass), 0), 0)
+				req = appendMessage(codec.AppendBool(codec.AppendString(req, group), false), msg)
+				return (*stateMachine)(n.clusterNode).Serve(ctx, "x", req)
+			}
+			for range 3 {
+				_, err := pass(time.Second)
+				require.Error(t, err)
+			}
+			answered := make(chan []byte, 1)
+			go func() {
+				b, _ := pass(time.Hour)
+				answered <- b
+			}()
+			synctest.Wait()
+			require.Empty(t, answered)
+			log.commit(t.Context())
+			require.Equal(t, answer(passTaken), <-answered)
+			b, err := pass(time.Second)
+			require.NoError(t, err)
+			require.Equal(t, answer(passTaken), b)
+			require.Equal(t, 1, members[0].core.Len()+members[1].core.Len())
+			require.Empty(t, n.givings)
+		})
+	})
+	t.Run("from this node", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			patient bool
+			fails   int
+			want    packets.ReasonCode
+			asked   int
+		}{
+			"its publisher has a limit":    {false, 1000, packets.ServerUnavailable, 0},
+			"the answer was lost":          {false, 3, packets.Success, 4},
+			"a member leaves it to others": {true, 1000, packets.Success, 1001},
+		} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := newSending(t, "x", "y")
+					for _, node := range []string{"x", "y"} {
+						n.state.setRoute(node, group, members{all: 1, online: 1})
+					}
+					var asked []string
+					n.c = calling{n.c, func(string) ([]byte, error) {
+						if len(asked) > c.fails {
+							return answer(passTaken), nil
+						}
+						return nil, errors.New("the store fails")
+					}, &asked}
+					p := &passing{msg: msg, group: group, until: time.Now().Add(passPatience), patient: c.patient}
+					require.Equal(t, c.want, n.passOne(p))
+					if c.asked > 0 {
+						require.Len(t, asked, c.asked)
+					}
+					require.Len(t, slices.Compact(asked), 1, "whoever was asked may have it")
+				})
+			})
+		}
+	})
 }

@@ -31,6 +31,8 @@ type outgoing struct {
 	waits []*acceptance
 	// picks are the messages that were sent for the sake of shared groups: if the node is lost, others get them.
 	picks []pick
+	// patient: a shared group is to have it that had it before; see awaitStored.
+	patient bool
 }
 
 type pick struct {

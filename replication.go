@@ -99,6 +99,9 @@ func (r *replication) await(a *acceptance, d Durability) {
 	}
 }
 
+// awaitPatient is await: what all nodes keep is kept, or void.
+func (r *replication) awaitPatient(a *acceptance, d Durability) { r.await(a, d) }
+
 // enqueue has one of a's counts given back, on another goroutine, when await would end.
 func (r *replication) enqueue(a *acceptance, d Durability) {
 	stable := d == DurabilityFsync

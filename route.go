@@ -41,9 +41,14 @@ func (b *Broker) route(sc *scratch) (matched bool) {
 	return matched
 }
 
-// awaitStored makes the message wait for the journal if a durable session has taken it.
+// awaitStored makes the message wait for the journal if a durable session has taken it. What a group gets anew is not refused while the store fails, and so
+// waits until it is certain: if whoever hands it on took it for refused, somebody else would get it, too.
 func (b *Broker) awaitStored(r *routing) {
-	if r.store && r.qos() > 0 {
+	switch {
+	case !r.store || r.qos() == 0:
+	case r.groupsOnly:
+		b.journal.awaitPatient(r.acceptance(), r.durability)
+	default:
 		b.journal.await(r.acceptance(), r.durability)
 	}
 }

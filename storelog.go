@@ -146,13 +146,18 @@ func (j *storeLog) full() bool {
 }
 
 // await makes a wait until everything written so far is durable.
-func (j *storeLog) await(a *acceptance) {
+func (j *storeLog) await(a *acceptance) { j.awaitAll(a, false) }
+
+// awaitPatient is await for what waits for as long as the store fails.
+func (j *storeLog) awaitPatient(a *acceptance) { j.awaitAll(a, true) }
+
+func (j *storeLog) awaitAll(a *acceptance, patient bool) {
 	j.mu.Lock()
 	nothing := len(j.units) == 0 && !j.settling && !j.unsettled()
 	j.mu.Unlock()
 	if !nothing {
 		a.add()
-		j.enqueue(a)
+		j.wait(a, patient)
 	}
 }
 
