@@ -153,18 +153,17 @@ func (a *agreed) tookForGroup(r *routing, group string) {
 	}
 }
 
-// takesFirst notes that the session gets a message that may come again, and reports false if this is the repetition. r is nil for what was collected.
-// The caller holds s.mu.
-func (s *session) takesFirst(e *core.Entry, filter string, o *core.Origin, r *routing) bool {
+// takesFirst notes that the session gets a message that may come again, and reports false if this is the repetition. The caller holds s.mu.
+func (s *session) takesFirst(sc *scratch, e *core.Entry, filter string) bool {
 	lasts := s.keeps(e) || s.phase.arrives() || s.phase.collects()
 	switch {
 	case e.Share != "": // the group has it; see tookForGroup
 	case !lasts:
-		return r == nil || !r.seen
-	case !s.b.cluster.state.origins.take(e.Msg.Publisher, o, holder{kind: holderSession, name: s.clientID, filter: filter}, r != nil && r.inherited != 0):
+		return !sc.r.seen
+	case !s.b.cluster.state.origins.take(e.Msg.Publisher, e.Msg.Origin, holder{kind: holderSession, name: s.clientID, filter: filter}, sc.r.inherited != 0):
 		return false
 	}
-	if e.Fresh = lasts; s.doubtful && o.Again != 0 {
+	if e.Fresh = lasts; s.doubtful && sc.r.origin.Again != 0 {
 		e.Doubtful = e.QoS == 1 // QoS 1 does not wait until it is kept: the lost node may have sent it, and nobody else knows
 	}
 	return true

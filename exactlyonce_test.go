@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,35 +68,48 @@ func TestMessageComesAgainWhileASessionArrives(t *testing.T) {
 }
 
 // Guarantee 4: what a publisher sends again comes to a session while that is on its way to another node, and to that node. Whether it was there before, the last home may
-// be the only one to know, and says so when it hands the session over.
+// be the only one to know, and says so when it hands the session over; also if the exchange is over by then.
 func TestMessageComesAgainWhileASessionIsOnItsWay(t *testing.T) {
-	for name, agreed := range map[string]bool{"its home knows": false, "all nodes know": true} {
+	h := holder{kind: holderSession, name: "m"}
+	for name, knows := range map[string]func(t *testing.T, home *sending, first *core.Origin, again func(*sending)){
+		"its home alone knows": func(t *testing.T, home *sending, first *core.Origin, _ func(*sending)) {
+			require.True(t, home.state.origins.take("p", first, h, false))
+		},
+		"all nodes knew": func(_ *testing.T, home *sending, first *core.Origin, _ func(*sending)) {
+			home.state.origins.agree("p", first, h)
+		},
+		"the exchange is over": func(t *testing.T, home *sending, first *core.Origin, again func(*sending)) {
+			require.True(t, home.state.origins.take("p", first, h, false))
+			again(home)
+			home.state.origins.over("p", keyOf(first), math.MaxUint64)
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			home, here := newSending(t, "x"), newSending(t, "x")
-			h := holder{kind: holderSession, name: "m"}
 			old, s := home.member("m", "t"), here.member("m", "t")
+			old.expiry, old.durable = 60, true
+			home.b.sessions.put(old)
+			home.state.owners["m"] = &owner{node: "x", home: "self", epoch: 2}
+			_, err := home.offer(t.Context(), "m", 2, false)
+			require.NoError(t, err)
 			s.phase = phaseGathering
-			for number := range uint64(2) {
-				o := core.Origin{PacketID: 7 + uint16(number), At: 5}
-				if number == 0 {
-					o.Again = 5
-				}
+			receive := func(n *sending, number uint64, again uint64) {
+				o := core.Origin{PacketID: 7 + uint16(number), At: 5, Again: again}
 				r := &routing{p: &packets.Publish{TopicName: "t", QoS: 2}, publisher: "p", id: msgID{Origin: 4, Number: number}, origin: &o}
-				(*stateMachine)(here.clusterNode).Receive("x", appendForward(newBatch(), r, nil), func(error) {})
-				first := core.Origin{PacketID: 7 + uint16(number), At: 3}
-				if agreed {
-					here.state.origins.agree("p", &first, h)
-				} else {
-					require.True(t, home.state.origins.take("p", &first, h, false))
-				}
+				(*stateMachine)(n.clusterNode).Receive("x", appendForward(newBatch(), r, nil), func(error) {})
 			}
+			receive(here, 0, 5)
+			receive(here, 1, 0) // another message, with an identifier that was used before
 			require.Len(t, s.collected, 2)
+			knows(t, home, &core.Origin{PacketID: 7, At: 3}, func(n *sending) { receive(n, 0, 5) })
+			home.state.origins.agree("p", &core.Origin{PacketID: 8, At: 3}, h)
 			b, err := old.handOver(1, 0)
 			require.NoError(t, err)
 			whole, err := openRecord(b)
 			require.NoError(t, err)
 			require.Equal(t, answerSession, whole.Byte())
 			whole.Uint()
+			here.state.origins.over("p", exchangeKey{packetID: 7}, math.MaxUint64)
 			require.NoError(t, here.install(s, whole))
 			var got []uint64
 			s.core.Entries(func(e *core.Entry) {
@@ -103,6 +117,8 @@ func TestMessageComesAgainWhileASessionIsOnItsWay(t *testing.T) {
 				got = append(got, e.Msg.ID.Number)
 			})
 			require.Equal(t, []uint64{1}, got)
+			_, remembered := here.state.origins.by["p"][exchangeKey{packetID: 7}]
+			require.Equal(t, name == "its home alone knows", remembered, "what all knew, and is over, would be taken for what comes next with the identifier")
 		})
 	}
 }

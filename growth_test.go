@@ -63,7 +63,7 @@ func manyMessagesToOne(t testing.TB) growth.Work {
 		}
 		return func() {
 			for _, name := range names {
-				if x.appendOwnOf(nil, name)[0] != 1 {
+				if x.appendHadBy(nil, name)[0] != 1 {
 					panic("it holds one")
 				}
 				x.unagree(name, 0)

@@ -100,6 +100,7 @@ func (n *clusterNode) offer(ctx context.Context, id string, epoch uint64, cleanS
 	if !s.phase.lives() {
 		return nil, errElsewhere
 	}
+	s.offered, s.repetitions = true, nil
 	b := codec.AppendUint(answer(answerSession), uint64(s.expiry))
 	b = codec.AppendUint(b, uint64(len(s.subs)))
 	for _, sub := range s.subs {
@@ -209,7 +210,12 @@ func (s *session) handOver(step, kept uint64) ([]byte, error) {
 	for _, id := range ids {
 		b = codec.AppendUint(b, uint64(id))
 	}
-	return s.b.cluster.state.origins.appendOwnOf(b, s.clientID), nil
+	b = s.b.cluster.state.origins.appendHadBy(b, s.clientID)
+	b = codec.AppendUint(b, uint64(len(s.repetitions)))
+	for _, id := range s.repetitions {
+		b = codec.AppendUint(codec.AppendUint(b, id.Origin), id.Number)
+	}
+	return b, nil
 }
 
 // gather lets everything that any node has routed to this one arrive. A node that does not answer, and is not given up either, holds the session where

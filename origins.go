@@ -255,33 +255,6 @@ func (x *origins) forgetSession(id string) {
 	}
 }
 
-// appendOwnOf appends what this node alone knows of a session, which is on its way to another node: what the session had and was done with before
-// any other node heard of it.
-func (x *origins) appendOwnOf(b []byte, id string) []byte {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	n := uint64(0)
-	var list []byte
-	for h := x.sessions[id]; h != nil; h = h.next {
-		if !h.agreed {
-			n++
-			list = codec.AppendString(codec.AppendString(list, h.ex.publisher), h.filter)
-			list = appendOrigin(list, &core.Origin{PacketID: h.ex.key.packetID, Will: h.ex.key.will, At: h.at})
-		}
-	}
-	return append(codec.AppendUint(b, n), list...)
-}
-
-// readOwnOf reads what appendOwnOf wrote.
-func (x *origins) readOwnOf(r *codec.Reader, id string) {
-	for range r.Count() {
-		publisher, filter := r.String(), r.String()
-		if o := readOrigin(r); r.Err() == nil {
-			x.take(publisher, o, holder{kind: holderSession, name: id, filter: filter}, true)
-		}
-	}
-}
-
 // some reports whether there is any exchange that is not over.
 func (x *origins) some() bool {
 	x.mu.Lock()

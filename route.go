@@ -300,7 +300,8 @@ func (s *session) hasHad(sc *scratch, e *core.Entry, filter string) bool {
 		return true // it had come here by a node that was lost before it could say so
 	}
 	e.Handed = e.Share != "" && r.groupsOnly
-	if r.origin != nil && s.phase != phaseGathering && !s.takesFirst(e, filter, r.origin, r) {
+	if r.origin != nil && !s.takesFirst(sc, e, filter) {
+		s.repetition(e.Msg.ID)
 		return true
 	}
 	if r.inherited != 0 || r.doubtful {

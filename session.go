@@ -37,11 +37,14 @@ type session struct {
 	away      time.Time
 	subs      map[string]*subscription
 	will      *will
-	timer     *time.Timer   // of expiry, while away
-	collected []collected   // what has come while the phase collects
-	leaving   *conn         // the last connection, until it has stopped
-	exchanged chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
-	shares    int           // shared subscriptions
+	timer     *time.Timer // of expiry, while away
+	collected []collected // what has come while the phase collects
+	offered   bool        // another node has been told of it, and collects what comes for it
+	// repetitions are what has come again since, as far as it was dropped for that.
+	repetitions []msgID
+	leaving     *conn         // the last connection, until it has stopped
+	exchanged   chan struct{} // closed when no QoS 2 message of the client's is on its way any more; nil if nobody waits
+	shares      int           // shared subscriptions
 	// changes gathers what the other nodes are to learn; nil if there is nothing.
 	changes *sessionChanges
 	// adopted is where in the agreed order the session came here from a node that was lost, 0 if it did not; see adoption.go.

@@ -335,13 +335,16 @@ func (n *clusterNode) install(s *session, whole *codec.Reader) error {
 	for range whole.Count() {
 		s.core.ResumeReceived(uint16(whole.Uint()))
 	}
-	n.state.origins.readOwnOf(whole, s.clientID)
+	known := n.state.origins.readHadBy(whole, s.clientID)
+	for range whole.Count() {
+		had[msgID{Origin: whole.Uint(), Number: whole.Uint()}] = struct{}{}
+	}
 	if !s.enter(phaseSettling) {
 		return errOutclaimed
 	}
 	for i := range s.collected {
 		c := &s.collected[i]
-		if _, twice := had[c.Msg.ID]; !twice && s.firstOf(c) {
+		if _, twice := had[c.Msg.ID]; !twice && !known.has(c) {
 			s.core.Push(c.Entry)
 		}
 	}
