@@ -149,6 +149,9 @@ func (s *session) resolve(p *pendingAnswer, slot ackSlot, code packets.ReasonCod
 
 // settleExchange notes what became of a QoS 2 message. What could not be kept may have gone out: it is not answered. The caller holds s.mu.
 func (s *session) settleExchange(p *pendingAnswer, slot ackSlot, code packets.ReasonCode) {
+	if token, _ := s.core.Pending(slot.id); token != any(p) {
+		return // it is another's to answer, or released
+	}
 	switch {
 	case !code.IsError():
 		s.core.SetToken(slot.id, nil)

@@ -83,7 +83,7 @@ func (s *session) routed(p *pendingAnswer, slot ackSlot, d Durability, code pack
 	s.mu.Unlock()
 	s.b.journal.later(func(kept packets.ReasonCode) {
 		if kept.IsError() && !code.IsError() {
-			s.forsake(p, slot)
+			s.answerAgain(p, slot, d)
 			return
 		}
 		s.resolve(p, slot, code)
@@ -101,6 +101,28 @@ func (s *session) forsake(p *pendingAnswer, slot ackSlot) {
 	s.mu.Unlock()
 	p.silent = true
 	s.resolve(p, slot, packets.ServerUnavailable)
+}
+
+// answerAgain ends the connection on which a message waits for its answer that everybody has, and whose identifier is not kept in time: the store fails. The
+// identifier stays taken, so that the exchange is not over, and what the client sends again is answered when the store has it.
+func (s *session) answerAgain(p *pendingAnswer, slot ackSlot, d Durability) {
+	again, later := new(pendingAnswer), slot
+	later.pending = again
+	s.mu.Lock()
+	token, _ := s.core.Pending(slot.id)
+	mine := token == any(p)
+	if mine {
+		s.core.SetToken(slot.id, again)
+	}
+	p.silent = true
+	s.mu.Unlock()
+	s.resolve(p, slot, packets.ServerUnavailable)
+	if !mine { // released meanwhile
+		return
+	}
+	a := newAcceptance()
+	s.b.journal.awaitPatient(a, d)
+	a.begin(func(packets.ReasonCode) { s.resolve(again, later, packets.Success) }) // if it is still not kept, everybody has the message all the same
 }
 
 // stirExchanges wakes whoever waits in awaitExchanges, if there is nothing to wait for. The caller holds s.mu.
