@@ -57,6 +57,11 @@ func (c *conn) handlePing(sc *scratch) (ended, bool) {
 	if !c.b.serving() && !c.awaitServing(sc) {
 		return c.kickedEnd(new(c.b.cluster.goElsewhere("this node has no contact with the majority of its cluster"))), false
 	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.conn != c { // the client has another connection, which may have been answered
+		return ended{code: packets.SessionTakenOver, err: errGone}, false
+	}
 	c.mu.Lock()
 	c.out.Append(pingResp[:])
 	c.mu.Unlock()
