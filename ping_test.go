@@ -1,6 +1,7 @@
 package shoal
 
 import (
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,8 +14,9 @@ func TestOldConnectionAnswersNoPing(t *testing.T) {
 	b, err := New(WithAnonymous())
 	require.NoError(t, err)
 	s := b.newSession("client")
-	c := &conn{b: b, s: s}
-	s.conn = c
+	_, server := net.Pipe()
+	c := newConn(b, server, inProcess)
+	c.s, s.conn = s, c
 	sc := b.scratch()
 	_, goesOn := c.handlePing(sc)
 	require.True(t, goesOn)
