@@ -570,6 +570,20 @@ func TestShared(t *testing.T) {
 			a.got("m", 1).drop()
 			b.got("m", 1, dup)
 		}, nil},
+		{"two members, and the first had taken its leave, which its node had not read", func(s *script) {
+			a, b := s.keeper("a", group), s.keeper("b", group)
+			a.bye()
+			s.pub().pub1("m")
+			a.got("m", 1)
+			b.got("m", 1, dup)
+		}, nil},
+		{"two members, and a third had taken its leave before, and was gone", func(s *script) {
+			a, b := s.keeper("a", group), s.keeper("b", group)
+			s.keeper("c", group).bye().drop()
+			s.pub().pub1("m")
+			a.got("m", 1)
+			b.got("m", 1)
+		}, one(history.SharedTwice)},
 		{"two members, in a fault", func(s *script) {
 			s.fault("partition", "n1")
 			a, b := s.keeper("a", group), s.keeper("b", group)

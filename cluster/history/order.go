@@ -124,6 +124,9 @@ func (c *checker) memberLost(group string, from, to int) bool {
 			if k.connect != none && k.connect < from && (k.connack == none || k.connack >= from) && (k.closed == none || k.closed >= from) {
 				return true // the client was connecting, and its connection before that one was about to end
 			}
+			if k.disconnect != none && k.disconnect < from && (k.closed == none || k.closed >= from) {
+				return true // the client had taken its leave, and its node had not read that yet
+			}
 		}
 		for _, sub := range s.subs {
 			if sub.group == group && sub.ended >= from && sub.ended <= to {
