@@ -222,7 +222,7 @@ func (n *clusterNode) adopt(a *adoption) {
 		_ = n.peer(a.lost).drain(n.life)
 	}
 	n.routes.touchThese(a.filters)
-	n.state.endWaiting()
+	n.state.endWaiting(a.index)
 	_ = n.gate.pass(n.life)
 	for _, h := range n.adoptions.release(a.index) {
 		n.deliverInherited(h)

@@ -248,14 +248,21 @@ func (a *agreed) bequeath(index uint64, heirName string, routes map[string]int) 
 	}
 }
 
-// endWaiting removes the routes that lead to sessions being adopted here.
-func (a *agreed) endWaiting() {
+// endWaiting removes the routes that lead to sessions that were adopted here up to a step. Those of later steps are still to be made.
+func (a *agreed) endWaiting(step uint64) {
 	a.mu.Lock()
-	routes := a.waiting
-	a.waiting = nil
+	var over, later []*route
+	for _, rt := range a.waiting {
+		if rt.step <= step {
+			over = append(over, rt)
+		} else {
+			later = append(later, rt)
+		}
+	}
+	a.waiting = later
 	a.mu.Unlock()
 	index := a.routes.Load()
-	for _, rt := range routes {
+	for _, rt := range over {
 		index.Remove(rt.filter, rt)
 	}
 }
