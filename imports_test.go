@@ -21,7 +21,8 @@ import (
 //	root                                     packets, topics, internal/…; no library but what internal/… brings along
 //	storage, auth, bridge, cluster, admin,
 //	listen                                   root, packets, topics, internal/…, packages of their own, their vendor's libraries; auth itself no library;
-//	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source, auth/sqlsource
+//	                                         auth/… also what authenticators are made of: auth/acl, auth/password, auth/source, auth/sqlsource;
+//	                                         bridge/… also what all bridges write: bridge/document
 //	…test, internal/behaviour, realclients   anything; only tests and packages of this row import them
 //	examples                                 anything; nothing imports them
 
@@ -102,12 +103,18 @@ func driverOf(name string) string {
 	return parts[0] + "/" + parts[1]
 }
 
-// parts of authenticators, which all of them share.
-var parts = []string{"auth/acl", "auth/password", "auth/source", "auth/sqlsource"}
+// parts of authenticators and of bridges, which all of them share.
+var parts = []string{"auth/acl", "auth/password", "auth/source", "auth/sqlsource", "bridge/document"}
+
+// kindOf is what a driver is for: auth, bridge, …
+func kindOf(name string) string {
+	kind, _, _ := strings.Cut(name, "/")
+	return kind
+}
 
 // mayImportDriver reports whether a package of rowDriver may import another one.
 func mayImportDriver(name, other string) bool {
-	return driverOf(name) == driverOf(other) || strings.HasPrefix(name, "auth/") && slices.Contains(parts, other)
+	return driverOf(name) == driverOf(other) || slices.Contains(parts, other) && kindOf(name) == kindOf(other)
 }
 
 // violations says what is wrong with the imports of the module's packages.
@@ -218,6 +225,8 @@ func TestImportTableSeesViolations(t *testing.T) {
 		{"authenticators share their parts", imports{
 			"auth/file": {"auth/source"}, "auth/source": {"auth/acl", "auth/password"}, "auth/acl": nil, "auth/password": {".crypto"},
 		}, 0},
+		{"bridges share their documents", imports{"bridge/kafka": {"bridge/document"}, "bridge/document": nil}, 0},
+		{"a bridge imports a part of authenticators", imports{"bridge/kafka": {"auth/acl"}, "auth/acl": nil}, 1},
 		{"a storage imports a part of authenticators", imports{"storage/redis": {"auth/acl"}, "auth/acl": nil}, 1},
 		{"authenticators are combined without libraries", imports{"auth": {".x"}}, 1},
 		{"an authenticator imports a storage", imports{"auth/redis": {"storage/redis"}, "storage/redis": nil}, 1},

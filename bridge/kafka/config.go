@@ -109,7 +109,7 @@ type Format byte
 // The formats.
 const (
 	FormatRaw    Format = iota // the payload, and all else in headers
-	FormatJSON                 // a Message or an Event as JSON
+	FormatJSON                 // a document.Message or a document.Event
 	FormatComqtt               // for Events only: as comqtt's bridge sends them
 )
 

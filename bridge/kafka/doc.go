@@ -28,7 +28,7 @@
 // 1), mqtt.client (the publisher's ClientID), mqtt.bridge (the bridge's name), and, where the message has
 // them, mqtt.content-type, mqtt.response-topic, mqtt.correlation-data, mqtt.payload-format and
 // mqtt.expiry (seconds). User Properties are headers of their own names; one whose name begins with
-// "mqtt." has "mqtt.user." in front. A value of FormatJSON says all that in one object; see Message.
+// "mqtt." has "mqtt.user." in front. A value of FormatJSON says all that in one object; see document.Message.
 //
 // # From Kafka
 //
@@ -41,6 +41,6 @@
 // # Events
 //
 // Connections, subscriptions and the ends of sessions go to Kafka as comqtt's bridge sends them, to the byte,
-// for consumers that read that (FormatComqtt), or with all that is known (FormatJSON; see Event). An event
+// for consumers that read that (FormatComqtt), or with all that is known (FormatJSON; see document.Event). An event
 // waits in the bridge's session, too, wherever in the cluster it happened.
 package kafka

@@ -6,42 +6,10 @@ import (
 	"time"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/bridge/document"
 	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
 )
-
-// Event is a record's value for an event in FormatJSON. Its key is the ClientID.
-type Event struct {
-	// Event is "connected", "disconnected", "subscribed", "unsubscribed", "session-ended" or "published".
-	Event  string `json:"event"`
-	Time   string `json:"time"` // RFC 3339
-	Node   string `json:"node,omitempty"`
-	Client string `json:"client"`
-	// Principal, Remote, Listener and Version are those of the client's connection; not for session-ended.
-	Principal string `json:"principal,omitempty"`
-	Remote    string `json:"remote,omitempty"`
-	Listener  string `json:"listener,omitempty"`
-	Version   byte   `json:"protocolVersion,omitempty"` // 3, 4 or 5
-
-	CleanStart     *bool   `json:"cleanStart,omitempty"`     // connected
-	SessionPresent *bool   `json:"sessionPresent,omitempty"` // connected
-	ReasonCode     *byte   `json:"reasonCode,omitempty"`     // disconnected
-	Error          string  `json:"error,omitempty"`          // disconnected, but by the client's own DISCONNECT
-	Seconds        float64 `json:"seconds,omitempty"`        // disconnected: how long it was connected
-
-	Subscriptions []EventSubscription `json:"subscriptions,omitempty"` // subscribed
-	Filters       []string            `json:"filters,omitempty"`       // unsubscribed
-	Message       *json.RawMessage    `json:"message,omitempty"`       // published: a Message
-}
-
-// EventSubscription is one of an Event.
-type EventSubscription struct {
-	Filter            string `json:"filter"`
-	QoS               byte   `json:"qos"`
-	NoLocal           bool   `json:"noLocal,omitempty"`
-	RetainAsPublished bool   `json:"retainAsPublished,omitempty"`
-	RetainHandling    byte   `json:"retainHandling,omitempty"`
-}
 
 // eventTopic is the topic of the bridge's own on which events wait, and keyProperty says with which key.
 const (
@@ -84,20 +52,14 @@ func (b *Bridge) wanted() (on, comqtt bool) {
 	return b.cfg.Events.Topic != "", b.cfg.Events.Format == FormatComqtt
 }
 
-// about returns an event of a client's.
-func (b *Bridge) about(event string, c *shoal.ClientInfo) *Event {
-	e := &Event{Event: event, Time: time.Now().UTC().Format(time.RFC3339Nano), Client: c.ClientID, Listener: c.Listener, Version: byte(c.Version)}
+func (b *Bridge) node() string {
 	if h := b.bound(); h != nil {
-		e.Node = h.Node()
+		return h.Node()
 	}
-	if c.Principal != nil {
-		e.Principal = c.Principal.Name
-	}
-	if c.RemoteAddr != nil {
-		e.Remote = c.RemoteAddr.String()
-	}
-	return e
+	return ""
 }
+
+func (b *Bridge) emitDocument(e *document.Event) { b.emit(e.Client, e) }
 
 // Connected implements shoal.ConnectObserver.
 func (b *Bridge) Connected(ev shoal.ConnectedEvent) {
@@ -107,9 +69,7 @@ func (b *Bridge) Connected(ev shoal.ConnectedEvent) {
 	case comqtt:
 		b.emitConnect(&ev)
 	default:
-		e := b.about("connected", &ev.Client)
-		e.CleanStart, e.SessionPresent = &ev.CleanStart, &ev.SessionPresent
-		b.emit(e.Client, e)
+		b.emitDocument(document.OfConnected(b.node(), &ev))
 	}
 }
 
@@ -121,13 +81,7 @@ func (b *Bridge) Disconnected(ev shoal.DisconnectedEvent) {
 	case comqtt:
 		b.emitDisconnect(&ev)
 	default:
-		e := b.about("disconnected", &ev.Client)
-		code := byte(ev.ReasonCode)
-		e.ReasonCode, e.Seconds = &code, ev.After.Seconds()
-		if ev.Err != nil {
-			e.Error = ev.Err.Error()
-		}
-		b.emit(e.Client, e)
+		b.emitDocument(document.OfDisconnected(b.node(), &ev))
 	}
 }
 
@@ -137,22 +91,17 @@ func (b *Bridge) Subscribed(ev shoal.SubscribedEvent) {
 	if !on || ev.Index > 0 {
 		return
 	}
-	var subs []EventSubscription
-	var filters []string
-	for _, s := range ev.Together {
-		if b.concerns(s.TopicFilter) {
-			filters = append(filters, s.TopicFilter)
-			subs = append(subs, EventSubscription{s.TopicFilter, byte(s.QoS), s.NoLocal, s.RetainAsPublished, s.RetainHandling})
-		}
-	}
+	subs := document.Concerned(b.cfg.Events.Filters, ev.Together)
 	switch {
 	case len(subs) == 0:
 	case comqtt:
+		var filters []string
+		for _, s := range subs {
+			filters = append(filters, s.TopicFilter)
+		}
 		b.emitFilters("subscribe", &ev.Client, ev.PacketID, filters)
 	default:
-		e := b.about("subscribed", &ev.Client)
-		e.Subscriptions = subs
-		b.emit(e.Client, e)
+		b.emitDocument(document.OfSubscribed(b.node(), &ev.Client, subs))
 	}
 }
 
@@ -162,43 +111,20 @@ func (b *Bridge) Unsubscribed(ev shoal.UnsubscribedEvent) {
 	if !on || ev.Index > 0 {
 		return
 	}
-	var filters []string
-	for _, f := range ev.Together {
-		if b.concerns(f) {
-			filters = append(filters, f)
-		}
-	}
+	filters := document.ConcernedFilters(b.cfg.Events.Filters, ev.Together)
 	switch {
 	case comqtt: // also if it concerns none of them
 		b.emitFilters("unsubscribe", &ev.Client, ev.PacketID, filters)
 	case len(filters) > 0:
-		e := b.about("unsubscribed", &ev.Client)
-		e.Filters = filters
-		b.emit(e.Client, e)
+		b.emitDocument(document.OfUnsubscribed(b.node(), &ev.Client, filters))
 	}
 }
 
 // SessionEnded implements shoal.SessionObserver. comqtt has no such event.
 func (b *Bridge) SessionEnded(clientID string) {
 	if on, comqtt := b.wanted(); on && !comqtt {
-		b.emit(clientID, b.about("session-ended", &shoal.ClientInfo{ClientID: clientID}))
+		b.emitDocument(document.OfSessionEnded(b.node(), clientID))
 	}
-}
-
-// concerns reports whether events tell of a subscription to filter.
-func (b *Bridge) concerns(filter string) bool {
-	if len(b.cfg.Events.Filters) == 0 {
-		return true
-	}
-	if share, ok, err := topics.ParseShare(filter); ok && err == nil {
-		filter = share.Filter
-	}
-	for _, f := range b.cfg.Events.Filters {
-		if topics.Covers(f, filter) {
-			return true
-		}
-	}
-	return false
 }
 
 // tells reports whether events tell of a message to a topic.
@@ -219,9 +145,7 @@ func (b *Bridge) published(c *shoal.ClientInfo, m *shoal.Message, id uint16) (ke
 	if _, comqtt := b.wanted(); comqtt {
 		return comqttPublish(c, m, id, time.Now().Unix())
 	}
-	e := b.about("published", c)
-	raw := json.RawMessage(encodeMessage(m))
-	e.Message = &raw
+	e := document.OfPublished(b.node(), c, m)
 	return e.Client, e
 }
 

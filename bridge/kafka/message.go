@@ -5,56 +5,18 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shoalmq/shoal"
+	"github.com/shoalmq/shoal/bridge/document"
 	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
 )
 
-// Message is a record's value in FormatJSON.
-type Message struct {
-	Topic   string `json:"topic"`
-	Payload []byte `json:"payload"` // base64
-	QoS     byte   `json:"qos"`
-	Retain  bool   `json:"retain"`
-	Client  string `json:"client,omitempty"` // the publisher's ClientID
-	Time    string `json:"time"`             // when the bridge wrote it, RFC 3339
-
-	ContentType     string         `json:"contentType,omitempty"`
-	ResponseTopic   string         `json:"responseTopic,omitempty"`
-	CorrelationData []byte         `json:"correlationData,omitempty"` // base64
-	PayloadFormat   *byte          `json:"payloadFormat,omitempty"`
-	Expiry          *uint32        `json:"expiry,omitempty"` // seconds left
-	UserProperties  []UserProperty `json:"userProperties,omitempty"`
-}
-
-// UserProperty is one of a message.
-type UserProperty struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
-
 func encodeMessage(m *shoal.Message) []byte {
-	p := &m.Properties
-	out := Message{
-		Topic: m.TopicName, Payload: m.Payload, QoS: byte(m.QoS), Retain: m.Retain, Client: m.Publisher,
-		Time: time.Now().UTC().Format(time.RFC3339Nano), ContentType: p.ContentType.Or(""), ResponseTopic: p.ResponseTopic.Or(""),
-		CorrelationData: p.CorrelationData,
-	}
-	if v, ok := p.PayloadFormatIndicator.Get(); ok {
-		out.PayloadFormat = &v
-	}
-	if v, ok := p.MessageExpiryInterval.Get(); ok {
-		out.Expiry = &v
-	}
-	for _, u := range p.UserProperties {
-		out.UserProperties = append(out.UserProperties, UserProperty{u.Key, u.Value})
-	}
-	b, _ := json.Marshal(out) // has nothing that can fail
+	b, _ := json.Marshal(document.OfMessage(m)) // has nothing that can fail
 	return b
 }
 

@@ -8,6 +8,13 @@ import (
 	"time"
 )
 
+// What BridgeWay chooses.
+const (
+	BridgeNone = iota
+	BridgeToKafka
+	BridgeToWebhook
+)
+
 // BridgeKafka is comqtt's bridge-kafka.yml, and what this program adds: messages to and from Kafka by rules.
 type BridgeKafka struct {
 	Kafka KafkaOptions `key:"kafka-options"`
@@ -63,22 +70,25 @@ type KafkaIn struct {
 	FromStart bool     `key:"from-start" doc:"a new group begins with the oldest record"`
 }
 
-// Bridge reads the file of the bridge; nil is none.
-func (l *Loaded) Bridge() (*BridgeKafka, error) {
-	if l.BridgeWay == 0 {
-		return nil, nil
+// Bridge reads the file of the bridge: a *BridgeKafka or a *BridgeWebhook; nil is none.
+func (l *Loaded) Bridge() (any, error) {
+	switch l.BridgeWay {
+	case BridgeToKafka:
+		return l.bridgeKafka()
+	case BridgeToWebhook:
+		return l.bridgeWebhook()
 	}
+	return nil, nil
+}
+
+func (l *Loaded) bridgeKafka() (*BridgeKafka, error) {
 	f := new(BridgeKafka)
 	if err := l.readOther(l.BridgePath, environment(os.Environ()), f); err != nil {
 		return nil, &UsageError{err}
 	}
 	k := &f.Kafka
-	if k.PasswordFile != "" {
-		text, err := os.ReadFile(k.PasswordFile)
-		if err != nil {
-			return nil, &UsageError{fmt.Errorf("%s: kafka-options.sasl-password-file: %w", l.BridgePath, err)}
-		}
-		k.Password = strings.TrimRight(string(text), "\r\n")
+	if err := readSecret(k.PasswordFile, &k.Password); err != nil {
+		return nil, &UsageError{fmt.Errorf("%s: kafka-options.sasl-password-file: %w", l.BridgePath, err)}
 	}
 	values := []ranged{
 		{"kafka-options.balancer", k.Balancer, 0, 4},
@@ -94,6 +104,19 @@ func (l *Loaded) Bridge() (*BridgeKafka, error) {
 		values = append(values, ranged{fmt.Sprintf("in[%d].qos", i), f.In[i].QoS, 0, 2})
 	}
 	return f, errors.Join(append(errs, check(l.BridgePath, values))...)
+}
+
+// readSecret reads a secret from a file, if there is one.
+func readSecret(path string, into *string) error {
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	*into = strings.TrimRight(string(text), "\r\n")
+	return nil
 }
 
 func oneOfWords(path, key, value string, words ...string) error {

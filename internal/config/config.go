@@ -18,7 +18,7 @@ type Config struct {
 	Durability   string         `key:"durability" flag:"durability" doc:"what has a message for a lasting session before it is acknowledged: memory, quorum or fsync (default quorum in a cluster)"`
 	DrainTimeout time.Duration  `key:"drain-timeout" flag:"drain-timeout" default:"20s" doc:"how long stopping may take"`
 	Leave        bool           `key:"leave" flag:"leave" only:"cluster" doc:"leave the cluster for good when the program is stopped"`
-	BridgeWay    int            `key:"bridge-way" doc:"0 none, 1 Kafka"`
+	BridgeWay    int            `key:"bridge-way" doc:"0 none, 1 Kafka, 2 a webhook"`
 	BridgePath   string         `key:"bridge-path" is:"path" doc:"file that says what is bridged, and where to"`
 	PprofEnable  bool           `key:"pprof-enable" flag:"pprof" doc:"serve profiles on 127.0.0.1:6060"`
 	Dashboard    bool           `key:"dashboard-enable" default:"true" doc:"serve the page of the info listener"`

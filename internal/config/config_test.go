@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,12 +127,17 @@ func TestDatasources(t *testing.T) {
 		})
 	}
 	l := load(t, single, []string{"-conf", file(t, "bridge-way: 1\nbridge-path: "+filepath.Join(dir, "bridge-kafka.yml"))})
-	k, err := l.Bridge()
+	bridge := func(l *config.Loaded) (*config.BridgeKafka, error) {
+		f, err := l.Bridge()
+		k, _ := f.(*config.BridgeKafka)
+		return k, err
+	}
+	k, err := bridge(l)
 	require.NoError(t, err)
 	require.Equal(t, []string{"testtopic/3"}, k.Rules.Topics)
 	path := file(t, "kafka-options: {required-acks: -1}")
 	l = load(t, single, []string{"-conf", file(t, "bridge-way: 1\nbridge-path: "+path)})
-	k, err = l.Bridge()
+	k, err = bridge(l)
 	require.NoError(t, err)
 	require.Equal(t, -1, k.Kafka.RequiredAcks)
 	secret := file(t, "from a file\n")
@@ -144,7 +150,7 @@ func TestDatasources(t *testing.T) {
 		"kafka-options: {sasl-password-file: " + secret + "}": "",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		k, err = l.Bridge()
+		k, err = bridge(l)
 		if want != "" {
 			require.ErrorContains(t, err, want)
 			continue
@@ -349,8 +355,43 @@ func TestSchemaIsThatOfTheCode(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(bridge), "run UPDATE=1 go test -run TestSchema")
 	require.Contains(t, string(bridge), `"required-acks"`)
+	want, err = config.WebhookSchema()
+	require.NoError(t, err)
+	if os.Getenv("UPDATE") != "" {
+		require.NoError(t, os.WriteFile("schema-webhook.json", want, 0o600))
+	}
+	webhook, err := os.ReadFile("schema-webhook.json")
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(webhook), "run UPDATE=1 go test -run TestSchema")
+	require.Contains(t, string(webhook), `"retry-longest"`)
 	for _, key := range []string{`"max-age"`, `"compatibilities"`, `"sampler"`, `"listeners"`} {
 		require.Contains(t, string(have), key)
+	}
+}
+
+// The file of a webhook has its secrets from files, its headers as HTTP has them, and errors that name the key.
+func TestWebhookFile(t *testing.T) {
+	secret, headers := file(t, "from a file\n"), file(t, "X-A: 1\r\nX-A: 2\n\n")
+	path := file(t, "{url: 'https://x/y', secret-file: "+secret+", headers: ['Authorization: Bearer x:y'], headers-file: "+headers+
+		", filters: [a/#], events: [connected], linger: 20ms}")
+	l := load(t, single, []string{"-conf", file(t, "bridge-way: 2\nbridge-path: "+path)})
+	f, err := l.Bridge()
+	require.NoError(t, err)
+	w := f.(*config.BridgeWebhook)
+	require.Equal(t, "from a file", w.Secret)
+	require.Equal(t, http.Header{"Authorization": {"Bearer x:y"}, "X-A": {"1", "2"}}, w.Header())
+	require.Equal(t, 20*time.Millisecond, w.Linger)
+	require.Equal(t, []any{100, 1 << 20, 10 * time.Second, 30 * time.Second}, []any{w.Batch, w.BatchBytes, w.Timeout, w.RetryLongest})
+	for text, want := range map[string]string{
+		"ulr: x":                    `:1:1: there is no key "ulr"; did you mean "url"`,
+		"headers: [x]":              `header 1 is not of the form "Name: value"`,
+		"qos: 0":                    "qos: 0 is none of 1 to 2",
+		"batch: 0":                  "batch: 0 is none of 1 to 10000",
+		"secret-file: /nonexistent": "secret-file: ",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err = l.Bridge()
+		require.ErrorContains(t, err, want)
 	}
 }
 

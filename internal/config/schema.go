@@ -14,12 +14,21 @@ func Schema() ([]byte, error) {
 
 // BridgeSchema is Schema of the file of the bridge to Kafka. The one in schema-bridge.json is the same.
 func BridgeSchema() ([]byte, error) {
+	return titled(plainSchema(reflect.TypeFor[BridgeKafka]()), "Bridge of a Shoal broker to Kafka")
+}
+
+// WebhookSchema is Schema of the file of the bridge to a webhook. The one in schema-webhook.json is the same.
+func WebhookSchema() ([]byte, error) {
+	return titled(plainSchema(reflect.TypeFor[BridgeWebhook]()), "Bridge of a Shoal broker to a webhook")
+}
+
+// plainSchema is that of a file without dead keys and older names.
+func plainSchema(t reflect.Type) object {
 	properties := make(object)
-	for _, f := range fieldsOf(reflect.TypeFor[BridgeKafka](), "") {
+	for _, f := range fieldsOf(t, "") {
 		properties[f.key] = schemaOfField(f)
 	}
-	s := object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
-	return titled(s, "Bridge of a Shoal broker to Kafka")
+	return object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
 }
 
 func titled(s object, title string) ([]byte, error) {

@@ -14,7 +14,7 @@ import (
 func (l *Loaded) validate() error {
 	v := &validator{l: l}
 	v.oneOf("storage-way", l.StorageWay, 0, 3)
-	v.oneOf("bridge-way", l.BridgeWay, 0, 1)
+	v.oneOf("bridge-way", l.BridgeWay, BridgeNone, BridgeToWebhook)
 	v.oneOf("auth.way", l.Auth.Way, 0, 2)
 	v.oneOf("auth.datasource", l.Auth.Datasource, 0, 5)
 	v.oneOf("log.output", l.Log.Output, 0, 2)

@@ -171,7 +171,7 @@ func (a *App) Greet(where string, attrs ...any) {
 	}
 	a.Log.Info("storage", "where", where)
 	if a.bridge != nil {
-		a.Log.Info("bridge to Kafka", "file", a.BridgePath)
+		a.Log.Info("bridge to "+bridgeWords[a.BridgeWay], "file", a.BridgePath) //nolint:sloglint // it is a sentence for people
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/bridge/kafka"
+	"github.com/shoalmq/shoal/bridge/webhook"
 	"github.com/shoalmq/shoal/internal/config"
 	"github.com/shoalmq/shoal/packets"
 )
@@ -13,9 +14,47 @@ import (
 // newBridge makes the bridge that the configuration names; nil is none.
 func newBridge(l *config.Loaded) (shoal.Bridge, error) {
 	f, err := l.Bridge()
-	if err != nil || f == nil {
+	if err != nil {
 		return nil, err
 	}
+	var br shoal.Bridge
+	switch f := f.(type) {
+	case *config.BridgeKafka:
+		br, err = bridgeToKafka(l, f)
+	case *config.BridgeWebhook:
+		br, err = bridgeToWebhook(l, f)
+	}
+	if err != nil || br == nil {
+		return nil, err
+	}
+	if v, ok := br.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, &UsageError{Err: fmt.Errorf("%s: %w", l.BridgePath, err)}
+		}
+	}
+	return br, nil
+}
+
+// bridgeWords are what bridges are called.
+var bridgeWords = map[int]string{config.BridgeToKafka: "Kafka", config.BridgeToWebhook: "a webhook"}
+
+func bridgeToWebhook(l *config.Loaded, f *config.BridgeWebhook) (shoal.Bridge, error) {
+	cfg := webhook.Config{
+		URL: f.URL, Secret: f.Secret, Header: f.Header(), Filters: f.Filters, QoS: packets.QoS(f.QoS), //nolint:gosec // 1 or 2
+		Events: webhook.Events{Kinds: f.Events, Filters: f.EventFilters}, Spread: f.Spread,
+		Batch: f.Batch, BatchBytes: f.BatchBytes, Linger: f.Linger,
+		Timeout: f.Timeout, RetryFirst: f.RetryFirst, RetryLongest: f.RetryLongest,
+	}
+	if f.TLSCA != "" || f.TLSCert != "" {
+		var err error
+		if cfg.TLS, err = clientTLS(f.TLSCert, f.TLSKey, f.TLSCA); err != nil {
+			return nil, &UsageError{Err: fmt.Errorf("%s: %w", l.BridgePath, err)}
+		}
+	}
+	return webhook.New(cfg), nil
+}
+
+func bridgeToKafka(l *config.Loaded, f *config.BridgeKafka) (_ shoal.Bridge, err error) {
 	k := &f.Kafka
 	cfg := kafka.Config{
 		Brokers: k.Brokers, ClientID: k.ClientID, CreateTopics: true, Linger: k.Linger,
@@ -56,11 +95,5 @@ func newBridge(l *config.Loaded) (shoal.Bridge, error) {
 			Topics: i.Topics, Group: i.Group, Topic: i.Topic, Retain: i.Retain, FromStart: i.FromStart, QoS: packets.QoS(i.QoS), //nolint:gosec // 0 to 2
 		})
 	}
-	br := kafka.New(cfg)
-	if v, ok := br.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return nil, &UsageError{Err: fmt.Errorf("%s: %w", l.BridgePath, err)}
-		}
-	}
-	return br, nil
+	return kafka.New(cfg), nil
 }
