@@ -418,6 +418,34 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
+// FuzzOtherFiles reads files that the main one names: of bridges and of datasources.
+func FuzzOtherFiles(f *testing.F) {
+	for _, name := range []string{"bridge-kafka.yml", "auth-redis.yml", "auth-mysql.yml", "auth-postgresql.yml", "auth-http.yml"} {
+		content, err := os.ReadFile(filepath.Join("testdata", "comqtt", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
+	f.Add([]byte("url: https://x\nheaders: ['A: b', ':']\nfilters: [a/#]\nlinger: 5ms\nbatch-bytes: -1\nsecret-file: .\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "x.yml")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for way := config.BridgeToKafka; way <= config.BridgeToWebhook; way++ {
+			l := config.Loaded{Config: config.Config{BridgeWay: way, BridgePath: path}, Program: single}
+			if b, err := l.Bridge(); err == nil && b == nil {
+				t.Fatal("neither a bridge nor an error")
+			}
+		}
+		for source := config.DatasourceRedis; source <= config.DatasourceHTTP; source++ {
+			l := config.Loaded{Config: config.Config{Auth: config.Auth{Way: 1, Datasource: source, ConfPath: path}}, Program: single}
+			_, _ = l.Datasource() // an error or a configuration, and no panic
+		}
+	})
+}
+
 func TestPortsFollowTheGossipPort(t *testing.T) {
 	c := load(t, node, []string{"-node-name", "c02", "--gossip-port=7947", "--members=localhost:7946"}).Cluster
 	require.Equal(t, 8947, c.RaftPort)

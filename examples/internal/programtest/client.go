@@ -73,6 +73,16 @@ func (c *Client) Subscribe(filter string, qos byte) {
 	c.wait(c.c.Subscribe(filter, qos, nil))
 }
 
+// MaySubscribe subscribes and reports whether that was granted.
+func (c *Client) MaySubscribe(filter string) bool {
+	c.t.Helper()
+	token := c.c.Subscribe(filter, 1, nil)
+	require.True(c.t, token.WaitTimeout(patience), "no answer")
+	answer, ok := token.(*mqtt.SubscribeToken)
+	require.True(c.t, ok)
+	return answer.Result()[filter] < 0x80
+}
+
 // Receive waits for the next message, which must be this one.
 func (c *Client) Receive(topic, payload string) mqtt.Message {
 	c.t.Helper()
