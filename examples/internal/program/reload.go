@@ -18,9 +18,9 @@ import (
 // certificateInterval is how often files of certificates are looked at.
 const certificateInterval = 5 * time.Second
 
-// watch reads again what changes while the program serves, until ctx ends: certificates by themselves, the rest at SIGHUP. It returns what
-// waits for it to end.
-func (a *App) watch(ctx context.Context, invalidate func()) (wait func()) {
+// watch reads again what changes while the program serves, until ctx ends: certificates by themselves, the rest at SIGHUP. ask asks the broker something; as long
+// as that returns, systemd is told that the program is alive. watch returns what waits for it to end.
+func (a *App) watch(ctx context.Context, invalidate, ask func()) (wait func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	var wg sync.WaitGroup
@@ -41,7 +41,7 @@ func (a *App) watch(ctx context.Context, invalidate func()) (wait func()) {
 		}
 	})
 	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
-		wg.Go(func() { a.feedWatchdog(ctx, interval/2) })
+		wg.Go(func() { feedWatchdog(ctx, interval/2, ask, a.Log) })
 	}
 	return wg.Wait
 }
@@ -89,18 +89,4 @@ func monotonic() string {
 		return "0"
 	}
 	return microseconds(ts)
-}
-
-// feedWatchdog tells systemd that the program is alive, as long as its broker answers.
-func (a *App) feedWatchdog(ctx context.Context, interval time.Duration) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			notify(daemon.SdNotifyWatchdog)
-		}
-	}
 }

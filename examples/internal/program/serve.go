@@ -57,7 +57,7 @@ func (a *App) Serve(ctx context.Context, b *shoal.Broker, info admin.Config, rea
 	for _, onChange := range a.auth.changes {
 		onChange(b.InvalidateAuthorization)
 	}
-	wait := a.watch(ctx, b.InvalidateAuthorization)
+	wait := a.watch(ctx, b.InvalidateAuthorization, func() { b.Metrics() })
 	defer wait()
 	return serve(ctx, a.Log, a.DrainTimeout, func() {
 		ready()
