@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/shoalmq/shoal/packets"
 )
@@ -14,6 +15,8 @@ type acceptance struct {
 	code atomic.Uint32 // the first reason code of failure, 0 for none
 	// then is called once, on the goroutine of the last finish.
 	then func(packets.ReasonCode)
+	// delay is how long the publishers of a batch from another node are held back.
+	delay time.Duration
 }
 
 func newAcceptance() *acceptance {

@@ -187,16 +187,70 @@ func (c *conn) repeatPubRec(id uint16, token any) {
 func (c *conn) awaitAcks() {
 	for {
 		c.mu.Lock()
-		if max(len(c.acks), len(c.rels)) <= int(c.b.limits.ReceiveMaximum) || c.broken != nil {
+		waiting := max(len(c.acks), len(c.rels))
+		if waiting <= int(c.b.limits.ReceiveMaximum) || c.broken != nil {
 			c.mu.Unlock()
 			return
 		}
 		c.mu.Unlock()
-		if c.order.Load() != nil {
+		if c.order.Load() != nil || (waiting <= crowdedAcks*int(c.b.limits.ReceiveMaximum) && c.isCrowded()) {
 			return
 		}
 		<-c.wake // at the latest by a kick
 	}
+}
+
+// longestDrain is the longest that a publisher is read no further at a time because a queue is full.
+const longestDrain = 100 * time.Millisecond
+
+// manyAcks is how many answers a publisher may wait for before it is read no further when it fills a queue that is full.
+const manyAcks = 64
+
+// awaitDrain keeps the reader from reading on while it fills a queue that is full, if that has far more than its limits, or the
+// client has many messages without an answer: it would fill the queue without an end, and, with others like it, leave no
+// time to those who empty it. A client whose own queue is as full is read: what it sends may be what
+// empties that.
+func (c *conn) awaitDrain(sc *scratch) {
+	limit := min(sc.drain/2, longestDrain)
+	far := sc.far
+	sc.drain, sc.far = 0, false
+	c.mu.Lock()
+	far = far || len(c.acks) > manyAcks
+	c.mu.Unlock()
+	if !far {
+		return
+	}
+	if c.order.Load() != nil || c.isCrowded() {
+		return
+	}
+	sc.flush()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	defer sc.lookAtClock()
+	for {
+		select {
+		case <-c.wake:
+			if c.order.Load() != nil {
+				return
+			}
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// crowdedAcks is how many times as many answers may wait for a client whose own queue is more than full, before it is read no
+// further: others may be held back for its sake, and it be held back for theirs.
+const crowdedAcks = 16
+
+// isCrowded reports whether the queue of the client itself is more than full.
+func (c *conn) isCrowded() bool {
+	if c.s == nil {
+		return false
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.s.core.Crowded()
 }
 
 // finishAcks waits, for a moment, for the answers to what the client sent before its DISCONNECT.

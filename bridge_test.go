@@ -166,7 +166,9 @@ func TestBridgeQueueIsBounded(t *testing.T) {
 		}}
 		b := start(t, shoal.WithBridge(br), shoal.WithLimits(shoal.Limits{QueuedMessages: 5, InFlight: 5}))
 		synctest.Wait()
-		for range 8 {
+		post(t, b, "t", "m", 1)
+		time.Sleep(3 * time.Second) // now it has stopped
+		for range 7 {
 			post(t, b, "t", "m", 1)
 		}
 		require.Equal(t, 5, b.Bridges()[0].Queued)

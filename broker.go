@@ -16,7 +16,9 @@ import (
 	"github.com/shoalmq/shoal/internal/listen"
 	"github.com/shoalmq/shoal/internal/memory"
 	"github.com/shoalmq/shoal/internal/outbox"
+	"github.com/shoalmq/shoal/internal/pace"
 	core "github.com/shoalmq/shoal/internal/session"
+	"github.com/shoalmq/shoal/packets"
 	"github.com/shoalmq/shoal/topics"
 )
 
@@ -63,6 +65,7 @@ type Broker struct {
 	authzEpoch  atomic.Uint32     // changes when cached decisions become void
 	recheck     chan struct{}     // see rights.go
 	late        lateFlush
+	heldBack    *pace.Wheel[*acceptance] // what waits for full queues
 
 	origin  uint64        // names this run of the broker in message IDs
 	numbers atomic.Uint64 // of messages
@@ -102,6 +105,7 @@ const (
 func New(opts ...Option) (*Broker, error) {
 	b := &Broker{conns: make(map[*conn]struct{}), stopped: make(chan struct{}), hurry: make(chan struct{}), recheck: make(chan struct{}, 1)}
 	b.late.wake = make(chan struct{}, 1)
+	b.heldBack = pace.NewWheel[*acceptance]()
 	for _, o := range opts {
 		o(&b.cfg)
 	}
@@ -143,7 +147,8 @@ func New(opts ...Option) (*Broker, error) {
 	b.sessionLimits = core.Limits{
 		QueuedMessages: b.limits.QueuedMessages,
 		QueuedBytes:    b.limits.QueuedBytes,
-		DropOldest:     b.limits.DropOldest,
+		DropOldest:     b.limits.WhenFull == QueueDropOldest,
+		Wait:           b.limits.WhenFull == QueueWait,
 		ReceiveMaximum: int(b.limits.ReceiveMaximum),
 		OutboxBytes:    b.limits.OutboxBytes,
 		InFlightBytes:  b.limits.InFlightBytes,
@@ -204,6 +209,7 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.wg.Go(func() { b.late.run(b.life) })
+	b.wg.Go(func() { b.heldBack.Run(b.life, func(a *acceptance) { a.finish(packets.Success) }) })
 	if b.memory != nil {
 		b.wg.Go(func() { b.memory.Run(b.life) })
 	}

@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 )
@@ -84,7 +85,7 @@ type Replicator interface {
 	Barrier(ctx context.Context) error
 
 	// Forward sends batch to a node, behind everything sent there before, and calls done once: with nil when the node
-	// accepted it (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped), ErrClosed, or that the other node
+	// accepted it, or the *HeldBack with which it did (see StateMachine.Receive), or with an error when it never will: ErrNodeLost (wrapped), ErrClosed, or that the other node
 	// refused it. What a lost node has not accepted comes back in order. It never blocks and never drops; the caller bounds what is outstanding. The Replicator keeps batch until done. done is
 	// called on a goroutine of the Replicator's, never on the caller's, who may hold a lock that done takes; it must not block. Before Start and
 	// after Close there is no such goroutine: Forward reports false, and done is not called.
@@ -121,6 +122,13 @@ type Timekeeper interface {
 	Now() time.Time
 }
 
+// HeldBack is the error that is none: a node accepted a batch and asks for its publishers to be answered only after a while, since queues
+// are full whose clients get on. A Replicator that passes on nil in its place does no harm but to those queues.
+type HeldBack struct{ For time.Duration }
+
+// Error implements error.
+func (e *HeldBack) Error() string { return fmt.Sprintf("accepted; queues are full for %v", e.For) }
+
 // StateMachine is the broker as the Replicator sees it.
 type StateMachine interface {
 	// Apply applies one committed command and returns its result. It is called in the agreed order by one goroutine, on
@@ -150,8 +158,9 @@ type StateMachine interface {
 
 	// Receive takes a batch that node forwarded. It is called in the order of the Forward calls, by one goroutine per
 	// node. It calls accepted once, perhaps later and on another goroutine: nil when every matching session has the batch's
-	// messages. It does not call it for a batch that it has not accepted when the cluster gives this node up, or when the
-	// node leaves: that fails with ErrNodeLost at its sender. batch belongs to the state machine.
+	// messages, or a *HeldBack when they have, and its publishers are to be answered later. It does not call it for a batch that it has not
+	// accepted when the cluster gives this node up, or when the node leaves: that fails with ErrNodeLost at its sender. batch belongs
+	// to the state machine.
 	Receive(node string, batch []byte, accepted func(error))
 
 	// Serve answers a Call. It is called concurrently.

@@ -233,6 +233,9 @@ func (c *conn) batch() (ended, bool) {
 		if end, ok := c.handle(sc, h, body); !ok {
 			return end, false
 		}
+		if sc.drain > 0 {
+			c.awaitDrain(sc)
+		}
 	}
 	if end, ok := c.finishSubscribes(sc); !ok {
 		return end, false

@@ -59,7 +59,8 @@
 //     WithDeliveryPerSubscription says otherwise (section 3.3.4).
 //   - PUBACK and PUBREC say No matching subscribers (0x10) where nobody is subscribed. A PUBLISH that is not let through is answered with its reason code
 //     on 5.0; on 3, which has none, it is acknowledged and dropped, unless the reason is that this node must not acknowledge: then the connection ends.
-//   - QoS 0 messages are not kept for sessions without a connection. A full queue drops the new message, or, with Limits.DropOldest, the oldest.
+//   - QoS 0 messages are not kept for sessions without a connection. What becomes of a message that finds
+//     a queue full, Limits.WhenFull says: by default its publisher is held back while the subscriber gets on.
 //   - Retained messages go to a new subscription behind its SUBACK. One that is published while the subscription is being made may come before, without
 //     RETAIN, and does not come twice. A shared subscription gets none.
 //   - Clients cannot publish to $SYS; other topics that begin with $ are like all others, except that no wildcard at the beginning matches them.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoalmq/shoal/internal/pace"
 	"github.com/shoalmq/shoal/internal/pipe"
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -120,7 +121,8 @@ func (b *Broker) submit(m *Message, publisher string, origin *core.Origin) (*acc
 type SubscribeOptions struct {
 	QoS packets.QoS
 	// Buffer is how many messages wait for Next, BufferBytes how many bytes of them. Default 1,024 and 16 MiB. What does not fit is
-	// dropped, with the reason queue_full; a single message is taken whatever its size.
+	// dropped, with the reason queue_full, unless it is of QoS 1 or 2 and Next gets on: with Limits.WhenFull at QueueWait its publisher
+	// is held back then. A single message is taken whatever its size.
 	Buffer      int
 	BufferBytes int
 	// RetainHandling and RetainAsPublished are as in a SUBSCRIBE packet.
@@ -128,7 +130,7 @@ type SubscribeOptions struct {
 	RetainAsPublished bool
 	// Name makes the subscription last. It is then a session like that of a client: stored and
 	// replicated as those are, it goes on where it was, with all messages that came meanwhile, after
-	// a restart, and in a cluster on another node. Limits.QueuedMessages, QueuedBytes and DropOldest
+	// a restart, and in a cluster on another node. Limits.QueuedMessages, QueuedBytes and WhenFull
 	// bound what waits. Of all subscriptions of one Name in a cluster one at a time gets messages;
 	// Subscribe waits until that is this one. If the session is lost to another (ErrTakenOver), or
 	// this node to the cluster (ErrNotServing), Next says so at once, and what was not acknowledged
@@ -156,6 +158,8 @@ type Subscription struct {
 	bytes  int
 	closed bool
 	signal chan struct{}
+	// progress is that of Next.
+	progress pace.Progress
 	// catching holds the IDs of the messages that came since Subscribe began, and of the retained ones that it has found, so that none comes twice.
 	catching map[msgID]struct{}
 }
@@ -232,19 +236,23 @@ func (l *Subscription) pushRetained(m *core.Message, qos packets.QoS, ids []uint
 	_, had := l.catching[m.ID]
 	l.mu.Unlock()
 	if !had || m.ID == (msgID{}) {
-		l.push(m, qos, true, ids, false)
+		l.push(nil, m, qos, true, ids, false)
 	}
 }
 
-// push queues a message, or drops it. It reports whether it was queued.
-func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids []uint32, shared bool) bool {
+// push queues a message, or drops it. It reports whether it was queued. r is what its publisher is held back by, nil for none.
+func (l *Subscription) push(r *routing, m *core.Message, qos packets.QoS, retain bool, ids []uint32, shared bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
 	cost := m.Cost()
-	if len(l.queue) >= l.opts.Buffer || (len(l.queue) > 0 && l.bytes+cost > l.opts.BufferBytes) {
+	if len(l.queue) == 0 {
+		l.progress.Empty(l.b.nano())
+	}
+	full := len(l.queue) >= l.opts.Buffer || (len(l.queue) > 0 && l.bytes+cost > l.opts.BufferBytes)
+	if full && (r == nil || !l.crowd(r, cost)) {
 		if !shared { // else another member may take it
 			l.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: qos, Reason: DropQueueFull})
 		}
@@ -264,6 +272,19 @@ func (l *Subscription) push(m *core.Message, qos packets.QoS, retain bool, ids [
 	return true
 }
 
+// crowd reports whether a queue that is full takes another message, whose publisher it holds back. The caller holds l.mu.
+func (l *Subscription) crowd(r *routing, cost int) bool {
+	if l.b.limits.WhenFull != QueueWait || r.qos() == 0 {
+		return false
+	}
+	delay, getsOn := l.progress.Delay(max(1, len(l.queue)+1-l.opts.Buffer), r.nano)
+	if !getsOn {
+		return false
+	}
+	r.holdBack(delay, false)
+	return len(l.queue) < 2*l.opts.Buffer && l.bytes+cost <= 2*l.opts.BufferBytes
+}
+
 // Next returns the next message, in order, waiting for one until ctx ends. After Close it returns what is left, then ErrClosed. It is
 // meant for one goroutine at a time. A subscription with a Name returns an error at once when it has ended: what is left stays in its session.
 func (l *Subscription) Next(ctx context.Context) (Message, error) {
@@ -277,6 +298,7 @@ func (l *Subscription) Next(ctx context.Context) (Message, error) {
 			l.queue[0] = Message{}
 			l.queue = l.queue[1:]
 			l.bytes -= messageCost(&m)
+			l.progress.Taken()
 			l.mu.Unlock()
 			return m, nil
 		}

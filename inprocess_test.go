@@ -99,7 +99,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestSubscribe(t *testing.T) {
-	b := start(t)
+	b := start(t, shoal.WithLimits(shoal.Limits{WhenFull: shoal.QueueDropNewest}))
 	pub := connect(t, b, "pub")
 	pub.PublishWith(&packets.Publish{QoS: 1, Retain: true, TopicName: "r", Payload: []byte("retained")})
 	s := subscribe(t, b, shoal.SubscribeOptions{QoS: 1, Buffer: 3}, "#")

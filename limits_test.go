@@ -36,11 +36,11 @@ func TestLimitsAreHeldAgainstEachOther(t *testing.T) {
 }
 
 // TestEveryMessageThatIsLetInCanBeDelivered holds that a message larger than what may wait in bytes is delivered nevertheless when nothing else waits, to
-// clients and to the program, with either policy of a full queue.
+// clients and to the program, with every policy of a full queue.
 func TestEveryMessageThatIsLetInCanBeDelivered(t *testing.T) {
-	for _, oldest := range []bool{false, true} {
+	for _, policy := range []shoal.QueuePolicy{shoal.QueueWait, shoal.QueueDropNewest, shoal.QueueDropOldest} {
 		synctest.Test(t, func(t *testing.T) {
-			b := start(t, shoal.WithLimits(shoal.Limits{QueuedBytes: 1000, DropOldest: oldest}))
+			b := start(t, shoal.WithLimits(shoal.Limits{QueuedBytes: 1000, WhenFull: policy}))
 			large := strings.Repeat("x", 100_000)
 			sub, _ := connectWith(t, b, lasting("sub", true))
 			sub.Subscribe(1, "t")

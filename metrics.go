@@ -30,6 +30,8 @@ type Metrics struct {
 	MessagesDelivered    uint64 // to sessions of this node
 	MessagesForwarded    uint64 // to other nodes
 	MessagesFromNodes    uint64 // from other nodes
+	MessagesHeldBack     uint64 // whose publishers were answered late because a queue was full; see QueueWait
+	HeldBack             int    // of them, those that wait now
 	Dropped              map[DropReason]uint64
 	DropEventsLost       uint64 // events, not messages; see DropObserver
 	QueuedBytes          int64  // that wait in the queues of this node's sessions, in flight included
@@ -43,9 +45,9 @@ type Metrics struct {
 }
 
 type metrics struct {
-	accepted, received, delivered, forwarded, fromNodes, eventsLost, expired, clients atomic.Uint64
-	open, online, most                                                                atomic.Int64
-	in, out                                                                           trafficCounters
+	accepted, received, delivered, forwarded, fromNodes, heldBack, eventsLost, expired, clients atomic.Uint64
+	open, online, most                                                                          atomic.Int64
+	in, out                                                                                     trafficCounters
 
 	noMemory, tooLong, tooManyProperties atomic.Uint64
 
@@ -115,6 +117,8 @@ func (b *Broker) Metrics() Metrics {
 		MessagesDelivered:    b.metrics.delivered.Load(),
 		MessagesForwarded:    b.metrics.forwarded.Load(),
 		MessagesFromNodes:    b.metrics.fromNodes.Load(),
+		MessagesHeldBack:     b.metrics.heldBack.Load(),
+		HeldBack:             b.heldBack.Held(),
 		DropEventsLost:       b.metrics.eventsLost.Load(),
 		Dropped:              make(map[DropReason]uint64),
 		QueuedBytes:          b.totals.Whole.Used(quota.QueuedBytes),

@@ -106,6 +106,23 @@ func WithResponseInformation(fn func(ClientInfo) string) Option {
 // both (section 3.3.4). A message that is on its way to a node that is lost may be delivered fewer times, but not less than once.
 func WithDeliveryPerSubscription() Option { return func(c *config) { c.perSubscription = true } }
 
+// QueuePolicy says what becomes of a message of QoS 1 or 2 that finds the queue of a client full.
+type QueuePolicy uint8
+
+// What a full queue does.
+const (
+	// QueueWait holds back the publishers, on whichever node they are, as long as the client gets on: the queue takes more, up to as
+	// much again, and they are answered only when it is likely to have room for what they sent, at most 2 s later. They
+	// become as fast as the client is, since they may have only so many messages without an answer. A message for a client
+	// that has acknowledged nothing for 2 s, that has been too slow for 2 s, or that is not connected, is
+	// dropped, with the reason queue_full: nobody waits for it.
+	QueueWait QueuePolicy = iota
+	// QueueDropNewest drops the message.
+	QueueDropNewest
+	// QueueDropOldest drops the oldest ones that wait.
+	QueueDropOldest
+)
+
 // Limits bound what one client may take. A zero field means its default.
 type Limits struct {
 	// ReceiveMaximum is how many QoS 1 and 2 messages a client may send without an answer. Default 1,024. A client of
@@ -128,11 +145,11 @@ type Limits struct {
 	// of MQTT 3 clients that connected with Clean Session 0 are kept.
 	SessionExpiryMaximum uint32
 	// QueuedMessages and QueuedBytes bound what waits for one client, in flight included. Default 100,000 messages
-	// and 64 MiB, or MaximumPacketSize if that is more. A message that finds the queue full is dropped, or, with
-	// DropOldest, the oldest one that waits. A queue that is empty takes any message that MaximumPacketSize lets in.
+	// and 64 MiB, or MaximumPacketSize if that is more. WhenFull says what becomes of a message that finds the
+	// queue full. A queue that is empty takes any message that MaximumPacketSize lets in.
 	QueuedMessages int
 	QueuedBytes    int
-	DropOldest     bool
+	WhenFull       QueuePolicy
 	// OutboxBytes is how many bytes may wait for a connection to take them before QoS 1 and 2 messages stay in the queue. Default 256 KiB.
 	// Messages of QoS 0 are dropped beyond QoS0Bytes. Default 4 MiB.
 	OutboxBytes int

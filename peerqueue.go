@@ -138,8 +138,15 @@ func (p *peerQueue) idle() bool { return p.batch == nil && p.done == p.sent }
 // accepted completes a batch.
 func (p *peerQueue) accepted(o *outgoing, err error) {
 	code := packets.Success
+	var held *HeldBack
 	switch {
 	case err == nil:
+	case errors.As(err, &held):
+		p.settle(o)
+		for _, a := range o.waits {
+			p.n.b.holdBack(a, held.For)
+		}
+		return
 	case errors.Is(err, ErrNodeLost):
 		p.giveBack(o)
 		return

@@ -274,6 +274,7 @@ func (c *conn) acceptPublish(sc *scratch, p *packets.Publish) (ended, bool) {
 	if !matched && c.version >= packets.V5 {
 		slot.code = packets.NoMatchingSubscribers
 	}
+	sc.drain, sc.far = sc.r.delay, sc.r.far
 	c.answerPublish(sc, slot, sc.r.wait)
 	c.published(p)
 	return ended{}, true

@@ -2,6 +2,7 @@ package shoal
 
 import (
 	"slices"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/codec"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -25,6 +26,10 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		}
 		if code.IsError() {
 			accepted(&Error{ReasonCode: code})
+			return
+		}
+		if whole.delay > 0 {
+			accepted(&HeldBack{whole.delay})
 			return
 		}
 		accepted(nil)
@@ -51,6 +56,7 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 		n.receiveOne(sc, r, whole, step)
 	}
 	n.gate.leave(gate)
+	n.awaitDrain(sc)
 	if n.tenure.Load() != tenure && n.wasGivenUpSince(step) {
 		whole.add() // what has been given to sessions here may not be theirs any more
 		whole.finish(packets.ServerUnavailable)
@@ -69,6 +75,22 @@ func (sm *stateMachine) Receive(node string, batch []byte, accepted func(error))
 // send it again behind those that went to the heirs.
 func (n *clusterNode) wasGivenUpSince(step uint64) bool {
 	return !n.up.Load() || !n.state.current(n.self.Name, step)
+}
+
+// awaitDrain keeps what follows from the other node waiting for a moment, when a queue that it fills has far more than its limits: its
+// publishers are held back, and may have very many messages on their way nevertheless.
+func (n *clusterNode) awaitDrain(sc *scratch) {
+	limit := min(sc.drain, longestDrain)
+	if sc.drain = 0; limit == 0 {
+		return
+	}
+	sc.flush()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-n.life.Done():
+	}
 }
 
 // errGivenUp refuses what a node sent before the cluster gave it up.
@@ -149,6 +171,9 @@ func (n *clusterNode) receiveOne(sc *scratch, rd *codec.Reader, whole *acceptanc
 		n.state.tookForGroup(r, g)
 	}
 	n.b.awaitStored(r)
+	if whole.delay = max(whole.delay, r.delay); r.far {
+		sc.drain = max(sc.drain, r.delay)
+	}
 	if a := r.wait; a != nil {
 		whole.add()
 		a.then = whole.finish

@@ -131,6 +131,7 @@ func TestDropsOfASharedGroupAreCountedOnce(t *testing.T) {
 		}
 		require.Zero(t, b.Metrics().Dropped[shoal.DropQueueFull])
 		require.EqualValues(t, 6, b.Metrics().MessagesDelivered)
+		time.Sleep(3 * time.Second) // now they have stopped
 		for range 5 {
 			pub.Publish(1, "t", "too many")
 		}

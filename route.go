@@ -3,6 +3,7 @@ package shoal
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -38,7 +39,26 @@ func (b *Broker) route(sc *scratch) (matched bool) {
 		matched = b.cluster.route(sc) || matched
 	}
 	b.awaitStored(r)
+	b.hold(r)
 	return matched
+}
+
+// hold makes the answer to the publisher wait if queues are full whose clients get on.
+func (b *Broker) hold(r *routing) {
+	if r.delay == 0 {
+		return
+	}
+	a := r.acceptance()
+	a.add()
+	b.holdBack(a, r.delay)
+}
+
+// holdBack gives one of a's counts back after a while.
+func (b *Broker) holdBack(a *acceptance, d time.Duration) {
+	b.metrics.heldBack.Add(1)
+	if !b.heldBack.Hold(a, d) {
+		a.finish(packets.Success) // the broker ends
+	}
 }
 
 // awaitStored makes the message wait for the journal if a durable session has taken it. What a group gets anew is not refused while the store fails, and so
@@ -162,7 +182,7 @@ func (b *Broker) deliver(sc *scratch, sub *subscription, qos packets.QoS, rap bo
 	var taken bool
 	switch {
 	case sub.local != nil:
-		if taken = sub.local.push(r.message(), qos, retain, ids, share != ""); !taken && share != "" {
+		if taken = sub.local.push(r, r.message(), qos, retain, ids, share != ""); !taken && share != "" {
 			sc.full = DropQueueFull
 		}
 	case qos == 0:
@@ -332,12 +352,20 @@ func (s *session) take(sc *scratch, e core.Entry, filter string) (taken bool) {
 		s.catching[e.Msg.ID] = struct{}{}
 	}
 	s.core.Expire(e.Msg, sc.nano)
-	if e.Share != "" && s.core.Full(e.Msg) {
+	if e.Share != "" && !sc.crowd && s.core.Full(e.Msg) {
 		sc.full = DropQueueFull // another member may take it
 		return false
 	}
-	if !s.core.Push(e) {
-		return false
+	if r.qos() == 0 { // nobody can be held back
+		if !s.core.Push(e) {
+			return false
+		}
+	} else {
+		delay, far, taken := s.core.Offer(e, sc.nano)
+		r.holdBack(delay, far)
+		if !taken {
+			return false
+		}
 	}
 	if r.inherited != 0 {
 		s.inherit(e.Msg.ID)

@@ -3,6 +3,7 @@ package shoal
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shoalmq/shoal/internal/outbox"
 	core "github.com/shoalmq/shoal/internal/session"
@@ -28,6 +29,9 @@ type routing struct {
 	has3   bool
 	has5   bool
 	wait   *acceptance // nil: nothing to wait for
+	// delay is how long the publisher is held back since queues are full whose clients get on; far: they have far too much.
+	delay time.Duration
+	far   bool
 	// durability is what wait is for, where the journal is concerned.
 	durability Durability
 	store      bool // a durable session has taken it
@@ -135,6 +139,11 @@ func (r *routing) acceptance() *acceptance {
 		r.wait = newAcceptance()
 	}
 	return r.wait
+}
+
+// holdBack keeps the answer to the publisher back, since a queue is full.
+func (r *routing) holdBack(delay time.Duration, far bool) {
+	r.delay, r.far = max(r.delay, delay), r.far || far
 }
 
 // refuse has the publisher told that the message was not accepted.

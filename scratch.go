@@ -17,12 +17,15 @@ type scratch struct {
 	pub     packets.Publish // decoded into
 	reason  string          // of the refusal of pub
 	size    int             // of the packet, in bytes
+	drain   time.Duration   // how long full queues need for what was sent; see awaitDrain
+	far     bool            // they have far too much
 	r       routing
 	matches []target
 	remote  []*route
 	overlap []*subscription
 	untaken []string   // shared groups of this node whose members are on their way to other nodes
 	leaving bool       // one is; see deliverShared
+	crowd   bool       // a member of a group may take the message although its queue is full, if it gets on
 	full    DropReason // why members of a group did not take a message that another may take, "" if none was asked in vain
 	locals  []*Subscription
 	soiled  []*conn
@@ -37,15 +40,17 @@ func (b *Broker) scratch() *scratch {
 	if !ok {
 		sc = &scratch{b: b}
 	}
-	sc.now = time.Now()
-	sc.nano = b.nano()
+	sc.lookAtClock()
 	return sc
 }
+
+// lookAtClock makes it now what the time is.
+func (sc *scratch) lookAtClock() { sc.now, sc.nano = time.Now(), sc.b.nano() }
 
 // release flushes what is left and gives the memory back.
 func (sc *scratch) release() {
 	sc.flush()
-	sc.own, sc.reason = nil, ""
+	sc.own, sc.reason, sc.drain = nil, "", 0
 	sc.r.reset()
 	clear(sc.matches[:cap(sc.matches)])
 	clear(sc.remote[:cap(sc.remote)])

@@ -187,7 +187,19 @@ func (b *Broker) deliverShared(sc *scratch, g *group) bool {
 	if b.deliver(sc, first, first.qos, first.retainAsPublished, first.ids, g.name) {
 		return true
 	}
-	for _, m := range g.others(c, first) {
+	others := g.others(c, first)
+	for _, m := range others {
+		if b.deliver(sc, m, m.qos, m.retainAsPublished, m.ids, g.name) {
+			return true
+		}
+	}
+	if sc.full != DropQueueFull || b.limits.WhenFull != QueueWait || sc.r.qos() == 0 {
+		return false
+	}
+	// All that could take it are full. One of them gets on, perhaps.
+	sc.crowd = true
+	defer func() { sc.crowd = false }()
+	for _, m := range append(others, first) {
 		if b.deliver(sc, m, m.qos, m.retainAsPublished, m.ids, g.name) {
 			return true
 		}

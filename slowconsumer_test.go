@@ -114,12 +114,12 @@ func TestClientThatTakesNothingIsCutOff(t *testing.T) {
 	})
 }
 
-// TestFullQueueDropsByItsPolicy holds both policies of a full queue, and that what is dropped is told.
+// TestFullQueueDropsByItsPolicy holds the policies of a full queue whose client is away, and that what is dropped is told.
 func TestFullQueueDropsByItsPolicy(t *testing.T) {
-	for _, oldest := range []bool{false, true} {
+	for _, policy := range []shoal.QueuePolicy{shoal.QueueWait, shoal.QueueDropNewest, shoal.QueueDropOldest} {
 		synctest.Test(t, func(t *testing.T) {
 			var dropped []string
-			b := start(t, shoal.WithLimits(shoal.Limits{QueuedMessages: 10, DropOldest: oldest}), shoal.WithHook(onDrop(func(e shoal.DroppedEvent) {
+			b := start(t, shoal.WithLimits(shoal.Limits{QueuedMessages: 10, WhenFull: policy}), shoal.WithHook(onDrop(func(e shoal.DroppedEvent) {
 				dropped = append(dropped, e.ClientID+" "+string(e.Reason))
 			})))
 			sub, _ := connectWith(t, b, lasting("sub", true))
@@ -135,7 +135,7 @@ func TestFullQueueDropsByItsPolicy(t *testing.T) {
 			require.EqualValues(t, 5, b.Metrics().Dropped[shoal.DropQueueFull])
 			sub, _ = connectWith(t, b, lasting("sub", false))
 			first := 0
-			if oldest {
+			if policy == shoal.QueueDropOldest {
 				first = 5
 			}
 			for i := range 10 {

@@ -41,6 +41,8 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	emit(counter, "shoal_messages_delivered_total", "Messages to sessions of this node.", float64(m.MessagesDelivered))
 	emit(counter, "shoal_messages_forwarded_total", "Messages to other nodes.", float64(m.MessagesForwarded))
 	emit(counter, "shoal_messages_from_nodes_total", "Messages from other nodes.", float64(m.MessagesFromNodes))
+	emit(counter, "shoal_messages_held_back_total", "Messages whose publishers were answered late because a queue was full.", float64(m.MessagesHeldBack))
+	emit(gauge, "shoal_held_back", "Messages whose publishers wait because a queue is full.", float64(m.HeldBack))
 	emit(gauge, "shoal_queued_bytes", "Bytes that wait in the queues of this node's sessions.", float64(m.QueuedBytes))
 	emit(gauge, "shoal_retained_bytes", "Bytes of retained messages.", float64(m.RetainedBytes))
 	emit(gauge, "shoal_session_subscriptions", "Subscriptions of this node's sessions, each counted.", float64(m.SessionSubscriptions))

@@ -135,7 +135,7 @@ type Limits struct {
 	InFlightBytes      int           `key:"in-flight-bytes" doc:"bytes of such messages, besides; one is sent whatever its size"`
 	QueuedMessages     int           `key:"queued-messages" doc:"messages that wait for one client"`
 	QueuedBytes        int           `key:"queued-bytes" doc:"bytes that wait for one client"`
-	DropOldest         bool          `key:"drop-oldest" doc:"drop the oldest message of a full queue, in place of the new one"`
+	WhenFull           string        `key:"when-full" default:"wait" doc:"what a full queue does: wait (hold publishers back while the client gets on), drop-newest or drop-oldest"`
 	ConnectTimeout     time.Duration `key:"connect-timeout" doc:"time for a CONNECT to arrive"`
 	WriteTimeout       time.Duration `key:"write-timeout" doc:"time in which a connection takes something of what is written"`
 	KeepAliveMaximum   uint16        `key:"keep-alive-maximum" doc:"seconds of the longest Keep Alive"`

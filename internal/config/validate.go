@@ -23,6 +23,7 @@ func (l *Loaded) validate() error {
 	v.oneOf("mqtt.options.capabilities.maximum-qos", l.MQTT.Options.Capabilities.MaximumQoS, 0, 2)
 	v.oneOf("mqtt.options.capabilities.minimum-protocol-version", l.MQTT.Options.Capabilities.MinimumProtocolVersion, 3, 5)
 	v.word("log.format", l.Log.Format, "", "0", "1", "text", "json", "console")
+	v.word("limits.when-full", l.Limits.WhenFull, "", "wait", "drop-newest", "drop-oldest")
 	v.word("durability", l.Durability, "", "memory", "quorum", "fsync")
 	v.word("cluster.raft-log-level", strings.ToLower(l.Cluster.RaftLogLevel), "", "debug", "info", "warn", "error")
 	if _, err := l.LogLevel(); err != nil {

@@ -19,5 +19,6 @@
 // # Limits
 //
 // The queue is bounded in messages and in bytes (Limits). A message that finds it full is dropped, or drops the oldest
-// waiting one, as Limits.DropOldest says; messages in flight are never dropped. Each drop is reported to the Log.
+// waiting one, as Limits.DropOldest says; messages in flight are never dropped. With Limits.Wait the queue takes up to as much again while the
+// client gets on, and Offer tells how long the publisher is to be held back. Each drop is reported to the Log.
 package session

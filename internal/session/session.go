@@ -1,7 +1,10 @@
 package session
 
 import (
+	"time"
+
 	"github.com/shoalmq/shoal/internal/outbox"
+	"github.com/shoalmq/shoal/internal/pace"
 	"github.com/shoalmq/shoal/packets"
 )
 
@@ -69,6 +72,8 @@ type Limits struct {
 	QueuedBytes    int
 	// DropOldest makes room by dropping the oldest waiting message instead of the new one.
 	DropOldest bool
+	// Wait has Offer take more than the queue has room for, up to as much again, while the client gets on.
+	Wait bool
 	// ReceiveMaximum is how many QoS 1 and 2 messages the client may have unacknowledged [MQTT-3.3.4-7].
 	ReceiveMaximum int
 	// OutboxBytes is how full the outbox may be before QoS 1 and 2 messages wait in the queue instead.
@@ -121,6 +126,8 @@ type Session struct {
 	lent     []Entry // by number; see Lend
 	returned int     // of them, those that are not lent any more
 	present  present // nil unless somebody has asked
+
+	progress pace.Progress // of the client, with what is in the queue
 
 	in       map[uint16]received
 	open     int // of them
@@ -198,6 +205,57 @@ func (s *Session) Push(e Entry) bool {
 	}
 	s.push(e)
 	return true
+}
+
+// Offer is Push at now of a message whose publisher can be held back. With Limits.Wait, a queue that is full takes it nevertheless, as long as the
+// client gets on; delay is how long the publisher's answer is to wait then, in any case, and far says that there is far too much: its publisher is
+// to be read no further for a while.
+func (s *Session) Offer(e Entry, now int64) (delay time.Duration, far, taken bool) {
+	switch {
+	case s.live == 0:
+		s.progress.Empty(now)
+	case !s.limits.Wait:
+	case 2*s.live >= s.limits.QueuedMessages || 2*s.bytes >= s.limits.QueuedBytes:
+		if cost := e.Msg.Cost(); s.full(cost) {
+			return s.offerFull(e, cost, now)
+		}
+		s.progress.Look(now)
+	default:
+		s.progress.CaughtUp()
+	}
+	return 0, false, s.Push(e)
+}
+
+func (s *Session) offerFull(e Entry, cost int, now int64) (delay time.Duration, far, taken bool) {
+	over, getsOn := s.over(cost), false
+	if s.attached {
+		if delay, getsOn = s.progress.Delay(over, now); !getsOn {
+			delay = 0
+		}
+	}
+	far = getsOn && (over > s.limits.QueuedMessages/2 || s.bytes+cost > s.limits.QueuedBytes/2*3)
+	if !getsOn || over > s.limits.QueuedMessages || s.bytes+cost > 2*s.limits.QueuedBytes {
+		if e.Share == "" { // else another member may take it
+			s.log.Ended(&e, QueueFull)
+		}
+		return delay, far, false
+	}
+	s.push(e)
+	return delay, far, true
+}
+
+// over returns how many messages must leave before one of this cost has its place within the limits.
+func (s *Session) over(cost int) int {
+	over := max(0, s.live+1-s.limits.QueuedMessages)
+	if bytes := s.bytes + cost - s.limits.QueuedBytes; bytes > 0 {
+		over = max(over, 1+int(int64(bytes)*int64(s.live)/int64(s.bytes)))
+	}
+	return over
+}
+
+// Crowded reports whether there is more in the queue than the limits allow.
+func (s *Session) Crowded() bool {
+	return s.live > s.limits.QueuedMessages || s.bytes > s.limits.QueuedBytes && s.live > 1
 }
 
 // full reports whether there is no room for a message.
@@ -384,6 +442,9 @@ func (s *Session) finish(e *Entry, why Why) {
 	if e.counted {
 		s.window--
 		s.flying -= e.Msg.Cost()
+	}
+	if why == Acknowledged {
+		s.progress.Taken()
 	}
 	s.live--
 	s.bytes -= e.Msg.Cost()

@@ -2,17 +2,23 @@ package peer
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/internal/peer/peerpb"
 )
 
 // keptRefusals is how many refusals are told again, in case the acknowledgement that told them was lost.
 const keptRefusals = 256
+
+// longestHeld is the longest that one node has another hold publishers back, in milliseconds.
+const longestHeld = 60_000
 
 // inbound is the receiving end of one node's link. It outlives streams, and NodeDown: a node that was given up wrongly
 // goes on with the same sequence.
@@ -34,6 +40,7 @@ type epoch struct {
 	accepted uint64 // this one and all before it are done with
 	done     []bool // done[i] is about accepted+1+i
 	refused  []*peerpb.Refusal
+	held     []*peerpb.Held
 }
 
 func (m *Mesh) inboundOf(node string) *inbound {
@@ -187,7 +194,12 @@ func (e *epoch) finish(seq uint64, err error) {
 		return
 	}
 	e.done[seq-e.accepted-1] = true
-	if err != nil {
+	var held *shoal.HeldBack
+	switch {
+	case err == nil:
+	case errors.As(err, &held):
+		e.held = append(e.held, &peerpb.Held{Sequence: seq, Milliseconds: uint32(min(max(1, held.For.Milliseconds()), longestHeld))}) //nolint:gosec // it fits
+	default:
 		e.refused = append(e.refused, &peerpb.Refusal{Sequence: seq, Reason: err.Error()})
 	}
 	n := 0
@@ -223,6 +235,13 @@ func (e *epoch) sendAcks(ctx context.Context, s grpc.BidiStreamingServer[peerpb.
 		if n := len(e.refused) - keptRefusals; n > 0 {
 			e.refused = append([]*peerpb.Refusal(nil), e.refused[n:]...)
 		}
+		e.held = slices.DeleteFunc(e.held, func(h *peerpb.Held) bool {
+			now := h.Sequence <= e.accepted
+			if now {
+				ack.Held = append(ack.Held, h) // once: if it is lost, the publishers are answered at once
+			}
+			return now
+		})
 		for _, r := range e.refused {
 			if r.Sequence <= e.accepted {
 				ack.Refused = append(ack.Refused, r)

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/cluster/internal/peer/peerpb"
 )
 
@@ -216,6 +217,12 @@ func (l *link) readAcks(s grpc.BidiStreamingClient[peerpb.Frame, peerpb.Ack]) er
 				refused = make(map[uint64]error)
 			}
 			refused[r.Sequence] = fmt.Errorf("node %s did not accept the batch: %s", l.remote.name, r.Reason)
+		}
+		for _, h := range ack.Held {
+			if refused == nil {
+				refused = make(map[uint64]error)
+			}
+			refused[h.Sequence] = &shoal.HeldBack{For: time.Duration(min(h.Milliseconds, longestHeld)) * time.Millisecond}
 		}
 		items, first, err := l.acknowledge(ack.Accepted)
 		if err != nil {

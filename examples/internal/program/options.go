@@ -82,13 +82,15 @@ func sysInterval(seconds int) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
+var whenFull = map[string]shoal.QueuePolicy{"drop-newest": shoal.QueueDropNewest, "drop-oldest": shoal.QueueDropOldest}
+
 func limits(l *config.Loaded) shoal.Limits {
 	c, m := &l.MQTT.Options.Capabilities, &l.Limits
 	return shoal.Limits{
 		ReceiveMaximum: c.ReceiveMaximum, MaximumPacketSize: c.MaximumPacketSize, TopicAliasMaximum: c.TopicAliasMaximum,
 		SessionExpiryMaximum: c.MaximumSessionExpiryInterval,
 		InFlight:             m.InFlight, InFlightBytes: m.InFlightBytes, TopicLevels: m.TopicLevels, TopicLength: m.TopicLength, UserProperties: m.UserProperties,
-		QueuedMessages: m.QueuedMessages, QueuedBytes: m.QueuedBytes, DropOldest: m.DropOldest,
+		QueuedMessages: m.QueuedMessages, QueuedBytes: m.QueuedBytes, WhenFull: whenFull[m.WhenFull],
 		ConnectTimeout: m.ConnectTimeout, WriteTimeout: m.WriteTimeout, KeepAliveMaximum: m.KeepAliveMaximum, Subscriptions: m.Subscriptions,
 	}
 }

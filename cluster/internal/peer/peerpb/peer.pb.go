@@ -182,7 +182,9 @@ type Ack struct {
 	// accepted: this batch and all before it are done with.
 	Accepted uint64 `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
 	// refused names those among them that were not accepted.
-	Refused       []*Refusal `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	Refused []*Refusal `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	// held names those among them that were accepted, and whose publishers are to be answered later.
+	Held          []*Held `protobuf:"bytes,5,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +247,65 @@ func (x *Ack) GetRefused() []*Refusal {
 	return nil
 }
 
+func (x *Ack) GetHeld() []*Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+type Held struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Milliseconds  uint32                 `protobuf:"varint,2,opt,name=milliseconds,proto3" json:"milliseconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_peer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_peer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Held) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Held) GetMilliseconds() uint32 {
+	if x != nil {
+		return x.Milliseconds
+	}
+	return 0
+}
+
 type Refusal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -255,7 +316,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_peer_proto_msgTypes[3]
+	mi := &file_peer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +328,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[3]
+	mi := &file_peer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +341,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{3}
+	return file_peer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Refusal) GetSequence() uint64 {
@@ -312,7 +373,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_peer_proto_msgTypes[4]
+	mi := &file_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +385,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[4]
+	mi := &file_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +398,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{4}
+	return file_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CallRequest) GetVersion() uint32 {
@@ -386,7 +447,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_peer_proto_msgTypes[5]
+	mi := &file_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +459,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[5]
+	mi := &file_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +472,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{5}
+	return file_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CallResponse) GetBody() []byte {
@@ -437,7 +498,7 @@ type Bytes struct {
 
 func (x *Bytes) Reset() {
 	*x = Bytes{}
-	mi := &file_peer_proto_msgTypes[6]
+	mi := &file_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +510,7 @@ func (x *Bytes) String() string {
 func (*Bytes) ProtoMessage() {}
 
 func (x *Bytes) ProtoReflect() protoreflect.Message {
-	mi := &file_peer_proto_msgTypes[6]
+	mi := &file_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +523,7 @@ func (x *Bytes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bytes.ProtoReflect.Descriptor instead.
 func (*Bytes) Descriptor() ([]byte, []int) {
-	return file_peer_proto_rawDescGZIP(), []int{6}
+	return file_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Bytes) GetData() []byte {
@@ -488,12 +549,16 @@ const file_peer_proto_rawDesc = "" +
 	"\x05Frame\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.shoal.peer.v1.HelloR\x05hello\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x18\n" +
-	"\abatches\x18\x03 \x03(\fR\abatches\"\x89\x01\n" +
+	"\abatches\x18\x03 \x03(\fR\abatches\"\xb2\x01\n" +
 	"\x03Ack\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\breceived\x18\x02 \x01(\x04R\breceived\x12\x1a\n" +
 	"\baccepted\x18\x03 \x01(\x04R\baccepted\x120\n" +
-	"\arefused\x18\x04 \x03(\v2\x16.shoal.peer.v1.RefusalR\arefused\"=\n" +
+	"\arefused\x18\x04 \x03(\v2\x16.shoal.peer.v1.RefusalR\arefused\x12'\n" +
+	"\x04held\x18\x05 \x03(\v2\x13.shoal.peer.v1.HeldR\x04held\"F\n" +
+	"\x04Held\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\"\n" +
+	"\fmilliseconds\x18\x02 \x01(\rR\fmilliseconds\"=\n" +
 	"\aRefusal\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"y\n" +
@@ -525,30 +590,32 @@ func file_peer_proto_rawDescGZIP() []byte {
 	return file_peer_proto_rawDescData
 }
 
-var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_peer_proto_goTypes = []any{
 	(*Hello)(nil),        // 0: shoal.peer.v1.Hello
 	(*Frame)(nil),        // 1: shoal.peer.v1.Frame
 	(*Ack)(nil),          // 2: shoal.peer.v1.Ack
-	(*Refusal)(nil),      // 3: shoal.peer.v1.Refusal
-	(*CallRequest)(nil),  // 4: shoal.peer.v1.CallRequest
-	(*CallResponse)(nil), // 5: shoal.peer.v1.CallResponse
-	(*Bytes)(nil),        // 6: shoal.peer.v1.Bytes
+	(*Held)(nil),         // 3: shoal.peer.v1.Held
+	(*Refusal)(nil),      // 4: shoal.peer.v1.Refusal
+	(*CallRequest)(nil),  // 5: shoal.peer.v1.CallRequest
+	(*CallResponse)(nil), // 6: shoal.peer.v1.CallResponse
+	(*Bytes)(nil),        // 7: shoal.peer.v1.Bytes
 }
 var file_peer_proto_depIdxs = []int32{
 	0, // 0: shoal.peer.v1.Frame.hello:type_name -> shoal.peer.v1.Hello
-	3, // 1: shoal.peer.v1.Ack.refused:type_name -> shoal.peer.v1.Refusal
-	1, // 2: shoal.peer.v1.Peer.Link:input_type -> shoal.peer.v1.Frame
-	4, // 3: shoal.peer.v1.Peer.Call:input_type -> shoal.peer.v1.CallRequest
-	6, // 4: shoal.peer.v1.Peer.Tunnel:input_type -> shoal.peer.v1.Bytes
-	2, // 5: shoal.peer.v1.Peer.Link:output_type -> shoal.peer.v1.Ack
-	5, // 6: shoal.peer.v1.Peer.Call:output_type -> shoal.peer.v1.CallResponse
-	6, // 7: shoal.peer.v1.Peer.Tunnel:output_type -> shoal.peer.v1.Bytes
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 1: shoal.peer.v1.Ack.refused:type_name -> shoal.peer.v1.Refusal
+	3, // 2: shoal.peer.v1.Ack.held:type_name -> shoal.peer.v1.Held
+	1, // 3: shoal.peer.v1.Peer.Link:input_type -> shoal.peer.v1.Frame
+	5, // 4: shoal.peer.v1.Peer.Call:input_type -> shoal.peer.v1.CallRequest
+	7, // 5: shoal.peer.v1.Peer.Tunnel:input_type -> shoal.peer.v1.Bytes
+	2, // 6: shoal.peer.v1.Peer.Link:output_type -> shoal.peer.v1.Ack
+	6, // 7: shoal.peer.v1.Peer.Call:output_type -> shoal.peer.v1.CallResponse
+	7, // 8: shoal.peer.v1.Peer.Tunnel:output_type -> shoal.peer.v1.Bytes
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_peer_proto_init() }
@@ -562,7 +629,7 @@ func file_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_proto_rawDesc), len(file_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
