@@ -15,6 +15,7 @@ import (
 	"github.com/shoalmq/shoal"
 	"github.com/shoalmq/shoal/internal/mqtttest"
 	"github.com/shoalmq/shoal/packets"
+	"github.com/shoalmq/shoal/storage/memory"
 )
 
 // onPublishing is a PublishInterceptor that is given the context.
@@ -99,6 +100,38 @@ func TestTakeoverWhileRetainedMessagesAreSent(t *testing.T) {
 		began := time.Now()
 		connect(t, b, "c")
 		require.LessOrEqual(t, time.Since(began), 100*time.Millisecond)
+	})
+}
+
+// TestIdleClientWithAFullJournal holds that a client which publishes nothing is read, and answered its PINGREQs, while the journal is full since the store
+// does not answer.
+func TestIdleClientWithAFullJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := stuckStore{memory.New(), stuck{make(chan struct{})}, make(chan struct{})}
+		b, err := shoal.New(shoal.WithAnonymous(), shoal.WithStorage(store), shoal.WithLimits(shoal.Limits{QueuedBytes: 256 << 20}))
+		require.NoError(t, err)
+		require.NoError(t, b.Start(t.Context()))
+		sub, _ := connectWith(t, b, lasting("sub", true))
+		sub.Subscribe(1, "t")
+		sub.Disconnect()
+		idle, pub := connect(t, b, "idle"), connect(t, b, "pub")
+		idle.Subscribe(1, "idle")
+		close(store.now)
+		full := false
+		for i := uint16(1); i < 100 && !full; i++ { // until it is read no further
+			p := &packets.Publish{TopicName: "t", QoS: 1, PacketID: i, Payload: make([]byte, 1<<20)}
+			full = pub.TrySend(encoded(t, packets.V5, p)) != nil
+		}
+		require.True(t, full)
+		synctest.Wait()
+		began := time.Now()
+		for range 3 {
+			idle.Send(&packets.PingReq{})
+			idle.Expect(packets.TypePingResp)
+		}
+		require.LessOrEqual(t, time.Since(began), time.Millisecond)
+		close(store.release)
+		stop(t, b)
 	})
 }
 

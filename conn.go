@@ -243,14 +243,22 @@ func (c *conn) batch() (ended, bool) {
 	c.rd.Release()
 	c.countReceived()
 	sc.flush()
+	if sc.gives {
+		c.awaitRoom()
+	}
+	c.awaitAcks()
+	return ended{}, true
+}
+
+// awaitRoom keeps the reader from reading on while the journal, or what is on its way to another node, is full. Clients that add nothing to
+// them are read: acknowledgements, of which there are no more than messages that were sent, and PINGREQs.
+func (c *conn) awaitRoom() {
 	if j := c.b.journal; j != nil {
 		j.admit(c.context())
 	}
 	if cl := c.b.cluster; cl != nil {
 		_ = cl.pause(c.context()) // it fails only at the end
 	}
-	c.awaitAcks()
-	return ended{}, true
 }
 
 // countReceived counts what was read since the last time.

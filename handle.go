@@ -13,6 +13,10 @@ func (c *conn) handle(sc *scratch, h packets.FixedHeader, body []byte) (ended, b
 			return end, false
 		}
 	}
+	switch h.Type {
+	case packets.TypePublish, packets.TypeSubscribe, packets.TypeUnsubscribe:
+		sc.gives = true
+	}
 	if h.Type == packets.TypePublish {
 		return c.handlePublish(sc, h, body)
 	}

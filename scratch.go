@@ -19,6 +19,7 @@ type scratch struct {
 	size    int             // of the packet, in bytes
 	drain   time.Duration   // how long full queues need for what was sent; see awaitDrain
 	far     bool            // they have far too much
+	gives   bool            // the batch has packets that others must take or keep; see awaitRoom
 	r       routing
 	matches []target
 	remote  []*route
@@ -50,7 +51,7 @@ func (sc *scratch) lookAtClock() { sc.now, sc.nano = time.Now(), sc.b.nano() }
 // release flushes what is left and gives the memory back.
 func (sc *scratch) release() {
 	sc.flush()
-	sc.own, sc.reason, sc.drain = nil, "", 0
+	sc.own, sc.reason, sc.drain, sc.gives = nil, "", 0, false
 	sc.r.reset()
 	clear(sc.matches[:cap(sc.matches)])
 	clear(sc.remote[:cap(sc.remote)])
