@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	core "github.com/shoalmq/shoal/internal/session"
 	"github.com/shoalmq/shoal/packets"
@@ -26,6 +28,7 @@ func (b *Broker) InvalidateAuthorization() {
 
 // recheckRights checks standing subscriptions whenever rights have changed, until the broker has drained.
 func (b *Broker) recheckRights() {
+	slots := make(chan struct{}, recheckers)
 	for {
 		select {
 		case <-b.recheck:
@@ -33,20 +36,44 @@ func (b *Broker) recheckRights() {
 			return
 		}
 		for _, s := range b.sessions.all() {
-			s.mu.Lock()
-			c := s.conn
-			s.mu.Unlock()
-			if c == nil {
-				continue // it is checked when its client comes back
+			if s.rechecks.Add(1) > 1 {
+				continue // it is checked again when that is over
 			}
-			who := c.who.Load()
-			ctx, cancel := context.WithTimeout(c.context(), c.b.limits.ConnectTimeout)
-			denied := s.denied(ctx, who.principal)
-			cancel()
-			if len(denied) > 0 && s.revoke(denied) {
-				c.flush()
+			select {
+			case slots <- struct{}{}:
+			case <-b.life.Done():
+				return
 			}
+			free := sync.OnceFunc(func() { <-slots })
+			late := time.AfterFunc(b.limits.ConnectTimeout, free) // nobody waits for an Authorizer that does not look at its context
+			b.wg.Go(func() {
+				for asked := int32(0); s.rechecks.Add(-asked) > 0; {
+					asked = s.rechecks.Load()
+					s.recheckRights()
+				}
+				late.Stop()
+				free()
+			})
 		}
+	}
+}
+
+// recheckers is how many sessions are checked at the same time.
+const recheckers = 64
+
+// recheckRights checks the subscriptions of a session whose client is connected; others are checked when theirs comes back.
+func (s *session) recheckRights() {
+	s.mu.Lock()
+	c := s.conn
+	s.mu.Unlock()
+	if c == nil {
+		return
+	}
+	who := c.who.Load()
+	ctx, cancel := context.WithTimeout(c.context(), s.b.limits.ConnectTimeout)
+	defer cancel()
+	if denied := s.denied(ctx, who.principal); len(denied) > 0 && s.revoke(denied) {
+		c.flush()
 	}
 }
 

@@ -1,6 +1,8 @@
 package shoal_test
 
 import (
+	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -56,6 +58,62 @@ func TestNothingIsDeliveredAfterARightIsWithdrawn(t *testing.T) {
 		})
 	}
 }
+
+// TestRechecksOfRightsDoNotWaitForEachOther holds that a right which is withdrawn ends what it allowed although the Authorizer does not answer about many other
+// clients, whether it looks at its context or not, also when rights change again meanwhile.
+func TestRechecksOfRightsDoNotWaitForEachOther(t *testing.T) {
+	for name, deaf := range map[string]bool{"it looks at ctx": false, "it does not": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var changed atomic.Bool
+				release := make(chan struct{})
+				b := startWith(t, shoal.WithAuthenticator(slowDoor{door{}, func(ctx context.Context, r *shoal.AccessRequest) error {
+					switch {
+					case !changed.Load():
+						return nil
+					case r.ClientID == "denied":
+						return errRefused
+					case deaf:
+						<-release
+					default:
+						<-ctx.Done()
+					}
+					return ctx.Err()
+				}}))
+				for i := range 300 {
+					connect(t, b, fmt.Sprint("stuck", i)).Subscribe(1, "t")
+				}
+				denied := connect(t, b, "denied")
+				denied.Subscribe(1, "secret")
+				changed.Store(true)
+				began := time.Now()
+				for range 3 {
+					b.InvalidateAuthorization()
+					synctest.Wait()
+				}
+				stay := 0 // who is not told to be allowed is not
+				if deaf {
+					stay = 300
+				}
+				for b.Metrics().SessionSubscriptions > stay {
+					time.Sleep(100 * time.Millisecond)
+					require.Less(t, time.Since(began), 70*time.Second)
+				}
+				require.NoError(t, b.Publish(t.Context(), shoal.Message{TopicName: "secret"}))
+				denied.ExpectQuiet()
+				close(release)
+			})
+		})
+	}
+}
+
+// slowDoor is a door whose Authorize is given the context.
+type slowDoor struct {
+	door
+	ask func(context.Context, *shoal.AccessRequest) error
+}
+
+func (d slowDoor) Authorize(ctx context.Context, r *shoal.AccessRequest) error { return d.ask(ctx, r) }
 
 // TestRightsAreCheckedWhenASessionIsResumed holds that a client which comes back gets nothing it may not have by now, not even again.
 func TestRightsAreCheckedWhenASessionIsResumed(t *testing.T) {

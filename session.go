@@ -22,6 +22,9 @@ type session struct {
 	// several is set when the session has more than one subscription, so that a message may match more than once.
 	several atomic.Bool
 
+	// rechecks is how often rights have changed that are not checked yet.
+	rechecks atomic.Int32
+
 	mu        sync.Mutex // taken before conn.mu; never held across I/O or user code
 	core      *core.Session
 	phase     phase
