@@ -190,6 +190,41 @@ func TestWillIsLeftToItsHeir(t *testing.T) {
 	})
 }
 
+// Guarantee 5: a node adopts a will, is given up before anybody has it, and adopts it again from the node that had it then.
+func TestWillThatIsAdoptedTwiceIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newSending(t, "x")
+		n.b.life = n.life
+		n.announced.Store(true)
+		n.state.setRoute("x", "w", members{all: 1})
+		record := encodeWill(&will{b: n.b, message: Message{TopicName: "w", QoS: 1}}, 0)
+		adopted := func(by string) {
+			n.state.mu.Lock()
+			defer n.state.mu.Unlock()
+			n.state.owners["ill"] = &owner{due: []dueWill{{epoch: 4, node: by, adopted: true, will: record}}}
+		}
+		adopted("self")
+		n.publishOrphans()
+		batches := n.take()
+		require.Len(t, batches, 1)
+		adopted("x")
+		batches[0].done(errGivenUp)
+		time.Sleep(willPauseMost)
+		synctest.Wait()
+		require.Empty(t, n.take(), "it is the other node's")
+		require.Empty(t, n.wills)
+		adopted("self")
+		n.publishOrphans()
+		n.publishOrphans()
+		batches = n.take()
+		require.Len(t, batches, 1)
+		batches[0].done(nil)
+		synctest.Wait()
+		n.cancel()
+		n.wg.Wait()
+	})
+}
+
 // What a session holds of several publishers is forgotten one by one, in whatever order their exchanges end, and all of the rest with the session.
 func TestWhatASessionHoldsEndsInAnyOrder(t *testing.T) {
 	for _, order := range [][]string{{"a", "b", "c"}, {"c", "b", "a"}, {"b", "a", "c"}, {"b", "c", "a"}} {

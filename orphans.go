@@ -170,6 +170,20 @@ func (n *clusterNode) forgetWill(k willKey) {
 	delete(n.wills, k)
 }
 
+// leavesToOthers reports whether another node publishes a will. Should this node adopt it again, it
+// begins anew.
+func (n *clusterNode) leavesToOthers(w *will) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state.sees(n.self.Name, w.client.ClientID, w.epoch) {
+		return false
+	}
+	if k := (willKey{w.client.ClientID, w.epoch}); n.wills[k] == w {
+		delete(n.wills, k)
+	}
+	return true
+}
+
 // reclaimed is the return of a client whose will this node was to publish after a delay. It is called on Apply's goroutine.
 func (n *clusterNode) reclaimed(id string, epoch uint64) {
 	k := willKey{id, epoch}

@@ -136,7 +136,7 @@ func (w *will) publishNow() {
 	if cl := b.cluster; cl != nil {
 		cl.lastWords.add()
 		defer cl.lastWords.done()
-		if !cl.state.sees(cl.self.Name, w.client.ClientID, w.epoch) {
+		if cl.leavesToOthers(w) {
 			return
 		}
 	}
