@@ -58,12 +58,16 @@ func (a *agreed) lastLoss(node string) uint64 {
 // lossOf returns the loss that what was sent to a node has come back from, when its sender had begun
 // to take a step. What leaves for the node while it is away was routed before. The caller holds a.mu.
 func (a *agreed) lossOf(node string, sent uint64) (loss, bool) {
-	for _, l := range a.heirs[node] {
-		if l.back == 0 || sent < l.back || sent <= l.index {
+	losses := a.heirs[node]
+	for _, l := range losses {
+		if l.back == 0 || sent < l.back {
 			return l, true
 		}
 	}
-	return loss{}, false
+	if len(losses) == 0 {
+		return loss{}, false
+	}
+	return losses[len(losses)-1], true // it left just when the node began anew
 }
 
 // indexOfLoss returns when that loss was, 0 if there was none.

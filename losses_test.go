@@ -21,6 +21,7 @@ func TestMessageIsForTheHeirsOfTheLossItWasSentBefore(t *testing.T) {
 	sm.NodeUp(30, Node{Name: "x"})
 	sm.NodeUp(40, Node{Name: "x"}) // it began anew at once
 	sm.NodeUp(41, Node{Name: "z"})
+	sm.NodeDown(50, Node{Name: "x"}, "y")
 	for name, tc := range map[string]struct {
 		sent  uint64
 		heirs []string
@@ -32,10 +33,10 @@ func TestMessageIsForTheHeirsOfTheLossItWasSentBefore(t *testing.T) {
 		"when it was back":                  {15, []string{"y"}, 20},
 		"before the second loss":            {19, []string{"y"}, 20},
 		"routed before the second loss":     {29, []string{"y"}, 20},
-		"when it was back the second time":  {30, []string{"x"}, 40},
-		"before it began anew":              {39, []string{"x"}, 40},
-		"routed before it began anew":       {40, []string{"x"}, 40},
-		"to the one that has not been lost": {41, nil, 0},
+		"when it was back the second time":  {30, []string{"y"}, 40},
+		"before it began anew":              {39, []string{"y"}, 40},
+		"when it had begun anew":            {40, []string{"y"}, 50},
+		"long after it had begun anew":      {44, []string{"y"}, 50},
 	} {
 		for _, restored := range []bool{false, true} {
 			if restored {
