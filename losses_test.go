@@ -27,16 +27,16 @@ func TestMessageIsForTheHeirsOfTheLossItWasSentBefore(t *testing.T) {
 		heirs []string
 		index uint64
 	}{
-		"before all":                        {8, []string{"y"}, 9}, // by way of z, and of x again
-		"routed before the loss":            {9, []string{"y"}, 9},
-		"routed before, and late":           {14, []string{"y"}, 9},
-		"when it was back":                  {15, []string{"y"}, 20},
-		"before the second loss":            {19, []string{"y"}, 20},
-		"routed before the second loss":     {29, []string{"y"}, 20},
-		"when it was back the second time":  {30, []string{"y"}, 40},
-		"before it began anew":              {39, []string{"y"}, 40},
-		"when it had begun anew":            {40, []string{"y"}, 50},
-		"long after it had begun anew":      {44, []string{"y"}, 50},
+		"before all":                       {8, []string{"y"}, 9}, // by way of z, and of x again
+		"routed before the loss":           {9, []string{"y"}, 9},
+		"routed before, and late":          {14, []string{"y"}, 9},
+		"when it was back":                 {15, []string{"y"}, 20},
+		"before the second loss":           {19, []string{"y"}, 20},
+		"routed before the second loss":    {29, []string{"y"}, 20},
+		"when it was back the second time": {30, []string{"y"}, 40},
+		"before it began anew":             {39, []string{"y"}, 40},
+		"when it had begun anew":           {40, []string{"y"}, 50},
+		"long after it had begun anew":     {44, []string{"y"}, 50},
 	} {
 		for _, restored := range []bool{false, true} {
 			if restored {
