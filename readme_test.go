@@ -25,15 +25,42 @@ func TestReadmeExample(t *testing.T) {
 	require.Contains(t, string(readme), "```go"+code+"```")
 }
 
-// testReference is how the README names a test: `folder.TestName`.
-var testReference = regexp.MustCompile("`([a-z/]+)\\.(Test\\w+)`")
-
-// Every test that the README names exists.
-func TestReadmeNamesTests(t *testing.T) {
+// The program of the README is examples/node, word for word.
+func TestReadmeProgram(t *testing.T) {
+	source, err := os.ReadFile("examples/node/main.go")
+	require.NoError(t, err)
+	_, code, found := strings.Cut(string(source), "\npackage main\n")
+	require.True(t, found)
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	references := testReference.FindAllStringSubmatch(string(readme), -1)
-	require.NotEmpty(t, references)
+	require.Contains(t, string(readme), "```go\npackage main\n"+code+"```")
+}
+
+// Every file that the README and the pages in docs link to exists.
+func TestDocsLinkToFiles(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	link := regexp.MustCompile(`\]\(([^)#]+)\)`)
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(m[1], "://") {
+				require.FileExists(t, filepath.Join(filepath.Dir(page), m[1]), page)
+			}
+		}
+	}
+}
+
+// testReference is how the guarantees' page names a test: `folder.TestName`.
+var testReference = regexp.MustCompile("`([a-z/]+)\\.(Test\\w+)`")
+
+// Every test that the page on the guarantees names exists.
+func TestGuaranteesNameTests(t *testing.T) {
+	page, err := os.ReadFile("docs/guarantees.md")
+	require.NoError(t, err)
+	references := testReference.FindAllStringSubmatch(string(page), -1)
+	require.Greater(t, len(references), 50)
 	for _, ref := range references {
 		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(ref[1]), "*_test.go"))
 		require.NoError(t, err)
