@@ -100,14 +100,14 @@ func (n *clusterNode) passOne(p *passing) packets.ReasonCode {
 			n.b.drop(DroppedEvent{TopicName: m.TopicName, QoS: m.QoS, Reason: DropSessionEnded})
 			return packets.Success
 		}
-		if p.over() {
-			return packets.ServerUnavailable
+		if time.Now().After(p.until) {
+			return packets.ServerUnavailable // that is certain: nobody has it
 		}
 		n.passLull()
 	}
 }
 
-// over reports whether nobody tries to pass the message on any more.
+// over reports whether nobody waits any more for what has become of a message that somebody was asked to take.
 func (p *passing) over() bool { return !p.patient && time.Now().After(p.until) }
 
 // await returns what has become of the message, which a member here has got.
