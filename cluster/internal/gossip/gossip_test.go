@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -41,5 +42,6 @@ func TestAnnounceWhileLeaving(t *testing.T) {
 		}()
 		<-done
 		stopB()
+		time.Sleep(time.Minute) // memberlist does not wait for a probe that is under way
 	})
 }
